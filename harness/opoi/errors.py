@@ -32,6 +32,11 @@ class OpoiError(Exception):
         self.why = why
         self.fix = fix
 
+    @property
+    def line(self) -> str:
+        """What and why on one line, for a record in an artefact."""
+        return " - ".join(" ".join(part.split()) for part in (self.what, self.why) if part)
+
     def __str__(self) -> str:
         lines = [self.what]
         if self.why:

@@ -72,7 +72,8 @@ class Model(Protocol):
         name: Identifies the model in artefacts.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def complete(self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int) -> Reply:
         """Answer the last message.
@@ -145,6 +146,7 @@ class Cast(Struct, frozen=True):
         suite: The suite of the run.
         agent: The model that acts as the agent.
         corrector: The bare model of off-policy methods.
+        arm: Name under which the strategy's traces are filed.
         seed: Seed of the run; strategies draw from `Stream(seed, ...)` only.
         turns: Budget of model calls for one rollout.
     """
@@ -152,6 +154,7 @@ class Cast(Struct, frozen=True):
     suite: Suite
     agent: Model
     corrector: Model
+    arm: str
     seed: int
     turns: int = 12
 
@@ -173,7 +176,8 @@ class Rule(Protocol):
         id: Stands in every edit and count.
     """
 
-    id: str
+    @property
+    def id(self) -> str: ...
 
     def __call__(self, trace: Trace) -> Iterable[Edit | Reject]:
         """Yield what should be changed, or a wish to drop the trace."""
@@ -191,10 +195,14 @@ class Metric(Protocol):
         doc: One line: what the figure says.
     """
 
-    name: str
-    title: str
-    unit: str
-    doc: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def doc(self) -> str: ...
 
     def __call__(self, arm: Arm) -> Measure:
         """Return the figure with its 95 % interval."""

@@ -92,7 +92,7 @@ class Stream:
             point -= weight
             if point < 0:
                 return key
-        return next(reversed(weights))
+        return list(weights)[-1]
 
     def shuffled(self, items: Sequence[T], *path: Part) -> list[T]:
         """Return the items in a random order, each order with (nearly) the same probability."""

@@ -87,14 +87,14 @@ class Fact(Struct, frozen=True, array_like=True):
         return self.window[-10:]
 
 
-class Hidden(Value, kw_only=True):
+class Hidden(Value, frozen=True, kw_only=True):
     """A fact that no tool reveals, with the reason why not."""
 
     fact: Fact
     channel: Channel
 
 
-class Truth(Value, kw_only=True):
+class Truth(Value, frozen=True, kw_only=True):
     """What the simulator knows about a scenario. Only experts and measures read it.
 
     Attributes:
@@ -112,7 +112,7 @@ class Truth(Value, kw_only=True):
     hidden: tuple[Hidden, ...] = ()
 
 
-class Scenario(Value, kw_only=True):
+class Scenario(Value, frozen=True, kw_only=True):
     """One decision to take in one frozen world.
 
     Attributes:
@@ -139,7 +139,7 @@ class Scenario(Value, kw_only=True):
 # ---------------------------------------------------------------- messages and tools
 
 
-class ToolCall(Value, kw_only=True):
+class ToolCall(Value, frozen=True, kw_only=True):
     """A tool call as the model wrote it; `arguments` is the raw text, which may be broken JSON."""
 
     id: str
@@ -147,7 +147,7 @@ class ToolCall(Value, kw_only=True):
     arguments: str
 
 
-class SubAgent(Value, kw_only=True):
+class SubAgent(Value, frozen=True, kw_only=True):
     """Makes a tool a nested agent: its own prompt, its own subset of the tools, its own budget.
 
     Attributes:
@@ -161,7 +161,7 @@ class SubAgent(Value, kw_only=True):
     turns: int = 4
 
 
-class ToolSpec(Value, kw_only=True):
+class ToolSpec(Value, frozen=True, kw_only=True):
     """A tool as a model sees it: name, description and JSON Schema of the arguments."""
 
     name: str
@@ -170,7 +170,7 @@ class ToolSpec(Value, kw_only=True):
     subagent: SubAgent | None = None
 
 
-class Message(Value, kw_only=True):
+class Message(Value, frozen=True, kw_only=True):
     """One chat message with the marks that training and cleaning need.
 
     Attributes:
@@ -196,7 +196,7 @@ class Message(Value, kw_only=True):
     sub: tuple[Message, ...] = ()
 
 
-class Usage(Value, kw_only=True):
+class Usage(Value, frozen=True, kw_only=True):
     """What the model calls of a trace cost. Tokens are 0 where the endpoint does not tell."""
 
     calls: int = 0
@@ -211,7 +211,7 @@ class Usage(Value, kw_only=True):
         )
 
 
-class Reply(Value, kw_only=True):
+class Reply(Value, frozen=True, kw_only=True):
     """One answer of a model. `finish_reason` is the server's own word, `""` where it gave none."""
 
     content: str = ""
@@ -223,7 +223,7 @@ class Reply(Value, kw_only=True):
 # ---------------------------------------------------------------- decisions and traces
 
 
-class Citation(Value, kw_only=True):
+class Citation(Value, frozen=True, kw_only=True):
     """A value that a decision rests on, as its author states it (to be checked against the facts)."""
 
     metric: str
@@ -232,7 +232,7 @@ class Citation(Value, kw_only=True):
     value: Number | str
 
 
-class Decision(Value, kw_only=True):
+class Decision(Value, frozen=True, kw_only=True):
     """The final answer, read strictly.
 
     Attributes:
@@ -285,7 +285,7 @@ class StopReason(StrEnum):
         return Outcome.AGENT_FAILURE
 
 
-class Injection(Value, kw_only=True):
+class Injection(Value, frozen=True, kw_only=True):
     """A record of privileged text that was put into a rollout: what, where, under which settings.
 
     Attributes:
@@ -307,7 +307,7 @@ class Injection(Value, kw_only=True):
     escape: bool = False
 
 
-class Trace(Value, kw_only=True):
+class Trace(Value, frozen=True, kw_only=True):
     """One generated conversation: the artefact that becomes training data.
 
     Attributes:
@@ -348,7 +348,7 @@ class Trace(Value, kw_only=True):
 # ---------------------------------------------------------------- reviews
 
 
-class Claim(Value, kw_only=True):
+class Claim(Value, frozen=True, kw_only=True):
     """One reason of an expert.
 
     Attributes:
@@ -362,7 +362,7 @@ class Claim(Value, kw_only=True):
     facts: tuple[Fact, ...] = ()
 
 
-class Verdict(Value, kw_only=True):
+class Verdict(Value, frozen=True, kw_only=True):
     """What an expert says about one decision.
 
     Attributes:
@@ -391,15 +391,23 @@ class Verdict(Value, kw_only=True):
         return " ".join(claim.text for claim in self.claims)
 
 
-class Review(Value, kw_only=True):
-    """A verdict and what it is about: one line of the reviews artefact."""
+class Review(Value, frozen=True, kw_only=True):
+    """A verdict and what it is about: one line of the reviews artefact.
+
+    Attributes:
+        scenario_id: The scenario.
+        trace_id: The unsteered trace that the expert saw; `""` where there is none.
+        verdict: What the expert said; None where there was nothing to review.
+        skipped: Why there was nothing to review.
+    """
 
     scenario_id: str
-    trace_id: str
-    verdict: Verdict
+    trace_id: str = ""
+    verdict: Verdict | None = None
+    skipped: str = ""
 
 
-class Case(Value, kw_only=True):
+class Case(Value, frozen=True, kw_only=True):
     """Everything a strategy starts from: scenario, unsteered trace, verdict on it, repetition."""
 
     scenario: Scenario
@@ -411,7 +419,7 @@ class Case(Value, kw_only=True):
 # ---------------------------------------------------------------- cleaning
 
 
-class Edit(Value, kw_only=True):
+class Edit(Value, frozen=True, kw_only=True):
     """One change to one text region of a trace.
 
     Attributes:
@@ -433,14 +441,14 @@ class Edit(Value, kw_only=True):
     removed: str = ""
 
 
-class Reject(Value, kw_only=True):
+class Reject(Value, frozen=True, kw_only=True):
     """A rule's wish to drop the whole trace."""
 
     rule: str
     reason: str
 
 
-class Cleaned(Value, kw_only=True):
+class Cleaned(Value, frozen=True, kw_only=True):
     """A trace after cleaning, with the account of what was done to it.
 
     Attributes:
@@ -467,7 +475,7 @@ class Cleaned(Value, kw_only=True):
         return not self.trace.drop
 
 
-class Example(Value, kw_only=True):
+class Example(Value, frozen=True, kw_only=True):
     """One line of a data set: what stands in the file, before it is written in an export format."""
 
     trace: Trace
@@ -477,7 +485,7 @@ class Example(Value, kw_only=True):
 # ---------------------------------------------------------------- measures
 
 
-class Group(Value, kw_only=True):
+class Group(Value, frozen=True, kw_only=True):
     """All that one arm produced for one scenario: the unit of every statistic.
 
     Attributes:
@@ -521,7 +529,7 @@ class Arm:
         return self._groups()
 
 
-class Measure(Value, kw_only=True):
+class Measure(Value, frozen=True, kw_only=True):
     """One figure with its uncertainty.
 
     Attributes:

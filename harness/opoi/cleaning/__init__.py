@@ -1,0 +1,1 @@
+"""Taking the oracle out of a trace: text regions, residue patterns, rules, levels, and their engine."""

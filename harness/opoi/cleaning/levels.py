@@ -1,0 +1,68 @@
+"""The cleaning levels C0 to C5 of section 3.3 of the method specification: named tuples of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from opoi.cleaning.engine import clean
+from opoi.cleaning.rules import DeleteSentence, RejectResidue, RemoveNote, ResampleTurn, RewriteSentence
+from opoi.errors import UnknownNameError
+from opoi.protocols import Model, Rule, Suite
+from opoi.rollout import POSITIONS
+from opoi.types import Cleaned, ToolSpec, Trace
+
+__all__ = ["LEVELS", "cleaner"]
+
+LEVELS = {
+    "C0": "nothing is cleaned, the note stays in the prompt (positive control)",
+    "C1": "the note is removed, the text is left as it is",
+    "C2": "C1, and every sentence with residue is deleted; dropped if residue stays",
+    "C3": "C1, and a trace with any residue is dropped",
+    "C4": "C1, and a model rewrites every sentence with residue; dropped if residue stays",
+    "C5": "C1, and the agent writes every turn with residue again without the note; dropped if it cannot",
+}
+
+
+def cleaner(
+    level: str, *, suite: Suite, agent: Model, tools: Sequence[ToolSpec], seed: int
+) -> Callable[[Trace], Cleaned]:
+    """Return the function that cleans one trace at a level.
+
+    Args:
+        level: Key of `LEVELS`.
+        suite: The suite of the traces.
+        agent: Rewrites (C4) and resamples (C5); not used by the other levels.
+        tools: What the agent may call when it resamples.
+        seed: Seed of the run.
+
+    Raises:
+        UnknownNameError: There is no such level.
+    """
+    note, reject = RemoveNote(), RejectResidue()
+    prose = tuple(suite.prose)
+    chains: dict[str, tuple[Rule, ...]] = {
+        "C0": (),
+        "C1": (note,),
+        "C2": (note, DeleteSentence(prose=prose), reject),
+        "C3": (note, reject),
+        "C4": (note, RewriteSentence(prose=prose, model=agent, seed=seed), reject),
+        "C5": (note, ResampleTurn(suite=suite, tools=tuple(tools), model=agent, seed=seed), reject),
+    }
+    if level not in chains:
+        raise UnknownNameError("cleaning level", level, LEVELS)
+    rules = chains[level]
+
+    def apply(trace: Trace) -> Cleaned:
+        shown = trace if rules else _as_generated(trace)
+        return clean(shown, rules, level=level, suite=suite)
+
+    return apply
+
+
+def _as_generated(trace: Trace) -> Trace:
+    """Return the trace with the prompt that its generator saw, where that was the agent's own prompt."""
+    if any(injection.position in POSITIONS for injection in trace.injections):
+        return msgspec.structs.replace(trace, prompt=trace.gen_prompt)
+    return trace

@@ -1,0 +1,85 @@
+"""Residue: words by which a text shows that it was written with a note in view.
+
+The patterns are those of section 3.14 of the method specification, made precise where the bare ones hit
+a buyer's own words (`review` alone, say). They are RE2: linear in the text, word borders are ASCII. Each
+has an id, so that its hits and false alarms can be counted apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import re2
+
+from opoi.cleaning.regions import written
+from opoi.types import Trace
+
+__all__ = ["PATTERNS", "Hit", "find", "residue_of"]
+
+PATTERNS: dict[str, str] = {
+    "reviewer": r"\breviewer(?:s|'s)?\b|\breview note\b",
+    "advised": r"\bas (?:advised|instructed|directed|recommended|requested|told)\b",
+    "per-note": r"\b(?:per|following|according to|based on|in line with) (?:the|this|that|your) "
+    r"(?:note|guidance|verdict|feedback|review|instruction)s?\b",
+    "the-note": r"\b(?:the|this|that) (?:note|verdict|oracle|expert|media buyer|settled (?:case|decision))\b",
+    "correct-answer": r"\bthe (?:correct|right) (?:answer|decision|action|call)\b",
+    "was-told": r"\bI (?:was|am|have been|had been|'?ve been) (?:told|asked to match|informed|instructed)\b",
+    "settled": r"\balready (?:been )?(?:settled|decided|determined|agreed)\b|\bsettled (?:this|the) case\b",
+    "given-that": r"\bgiven that .{0,80} (?:is|was) (?:the )?(?:right|correct|agreed)\b",
+    "what-happened": r"\bwhat happened (?:next|afterwards|later)\b",
+    "must-match": r"\b(?:has|have|had|needs?) to match\b",
+    "no-support": r"\bNO_SUPPORT\b",
+}
+"""Pattern id -> RE2 pattern, matched without regard to case."""
+
+
+class Hit(NamedTuple):
+    """One match: pattern id and span in the text."""
+
+    pattern: str
+    start: int
+    end: int
+
+
+def _compile(pattern: str) -> Any:  # noqa: ANN401 - re2 ships no types
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+@cache
+def _compiled() -> tuple[Any, dict[str, Any]]:
+    """Return one pattern for "any of them", and each by id."""
+    each = {name: _compile(pattern) for name, pattern in PATTERNS.items()}
+    return _compile("|".join(f"(?:{pattern})" for pattern in PATTERNS.values())), each
+
+
+def find(text: str, nonces: Sequence[str] = ()) -> Iterator[Hit]:
+    """Yield every match in a text, pattern by pattern; the nonces of the notes count as `nonce`."""
+    any_of_them, each = _compiled()
+    if any_of_them.search(text):
+        for name, pattern in each.items():
+            for match in pattern.finditer(text):
+                yield Hit(name, match.start(), match.end())
+    for nonce in nonces:
+        start = text.find(nonce)
+        while start != -1:
+            yield Hit("nonce", start, start + len(nonce))
+            start = text.find(nonce, start + 1)
+
+
+def nonces_of(trace: Trace) -> tuple[str, ...]:
+    """Return the marks of all notes that were shown while the trace was made."""
+    return tuple(injection.nonce for injection in trace.injections if injection.nonce)
+
+
+def residue_of(trace: Trace) -> tuple[str, ...]:
+    """Return the ids of the patterns that match anything a model wrote in the trace, sorted.
+
+    Tool arguments and the messages of sub-agents count too: an agent that passes the verdict on leaks.
+    """
+    nonces = nonces_of(trace)
+    return tuple(sorted({hit.pattern for text in written(trace.messages) for hit in find(text, nonces)}))

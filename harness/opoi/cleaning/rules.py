@@ -1,0 +1,179 @@
+"""The rules that the levels are made of, one class each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import sentencex
+from msgspec import Struct
+
+from opoi.cleaning.engine import MESSAGE
+from opoi.cleaning.regions import editable, regions_of
+from opoi.cleaning.residue import find, nonces_of, residue_of
+from opoi.errors import EndpointError
+from opoi.protocols import Model, Suite
+from opoi.seeds import Stream
+from opoi.types import Edit, Message, Reject, ToolSpec, Trace
+
+__all__ = [
+    "DeleteSentence",
+    "RejectResidue",
+    "RemoveNote",
+    "ResampleTurn",
+    "RewriteSentence",
+    "hit_sentences",
+]
+
+
+class RemoveNote(Struct, frozen=True):
+    """Remove the messages that the oracle wrote; a note in the prompt never was in the student's prompt."""
+
+    id: str = "note"
+
+    def __call__(self, trace: Trace) -> Iterator[Edit]:
+        """Ask for the removal of each."""
+        for index, message in enumerate(trace.messages):
+            if message.author == "oracle":
+                yield Edit(rule=self.id, message=(index,), region=MESSAGE, removed=message.content)
+
+
+def hit_sentences(trace: Trace, prose: Sequence[str]) -> Iterator[tuple[int, str, int, int, str, str]]:
+    """Yield (message, region, start, end, pattern id, sentence) for each sentence with residue."""
+    nonces = nonces_of(trace)
+    for index, message in editable(trace):
+        for region, text in regions_of(message.content, prose).items():
+            hits = sorted(find(text, nonces), key=lambda hit: hit.start)
+            if not hits:
+                continue
+            position = 0
+            for sentence in sentencex.segment("en", text):
+                start, position = position, position + len(sentence)
+                inside = [hit.pattern for hit in hits if hit.start < position and hit.end > start]
+                if inside:
+                    yield index, region, start, position, inside[0], sentence
+
+
+class DeleteSentence(Struct, frozen=True):
+    """Delete every sentence with residue from the prose of the trace."""
+
+    prose: tuple[str, ...]
+    id: str = "residue"
+
+    def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
+        """Ask for the deletions; a prose field that would be left empty drops the trace."""
+        left: dict[tuple[int, str], int] = {}
+        edits = []
+        for index, region, start, end, pattern, sentence in hit_sentences(trace, self.prose):
+            edits.append(
+                Edit(
+                    rule=f"{self.id}/{pattern}",
+                    message=(index,),
+                    region=region,
+                    start=start,
+                    end=end,
+                    removed=sentence,
+                )
+            )
+            text = regions_of(trace.messages[index].content, self.prose)[region]
+            left.setdefault((index, region), len(text.strip()))
+            left[index, region] -= len(sentence.strip())
+        if any(count <= 0 for (_, region), count in left.items() if region in self.prose):
+            yield Reject(rule=self.id, reason="nothing_left")
+        else:
+            yield from edits
+
+
+class RejectResidue(Struct, frozen=True):
+    """Drop the trace if anything a model wrote in it still matches."""
+
+    id: str = "residue"
+
+    def __call__(self, trace: Trace) -> Iterator[Reject]:
+        """Ask for the drop."""
+        if residue_of(trace):
+            yield Reject(rule=self.id, reason="residue")
+
+
+class RewriteSentence(Struct, frozen=True):
+    """Let a model rewrite every sentence with residue. Its words are not the agent's: see edit fraction."""
+
+    prose: tuple[str, ...]
+    model: Model
+    seed: int
+    id: str = "rewrite"
+
+    def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
+        """Ask for the replacements; a sentence that the model cannot mend drops the trace."""
+        stream = Stream(self.seed, "rewrite", trace.id)
+        for index, region, start, end, pattern, sentence in hit_sentences(trace, self.prose):
+            asked = Message(role="user", content=f"{REWRITE}\n\n{sentence.strip()}", author="suite")
+            try:
+                reply = self.model.complete((asked,), (), seed=stream.seed31(index, region, start))
+            except EndpointError:
+                yield Reject(rule=self.id, reason="infrastructure")
+                return
+            text = " ".join(reply.content.split())
+            if not text or any(find(text, nonces_of(trace))):
+                yield Reject(rule=self.id, reason="residue")
+                return
+            tail = sentence[len(sentence.rstrip()) :]
+            yield Edit(
+                rule=f"{self.id}/{pattern}",
+                message=(index,),
+                region=region,
+                start=start,
+                end=end,
+                text=text + tail,
+                removed=sentence,
+            )
+
+
+REWRITE = (
+    "Rewrite the sentence below so that it no longer refers to a note, a reviewer, an expert or a settled"
+    " verdict. Keep every figure. Answer with the sentence only."
+)
+"""What a model is asked to do with a sentence that gives the oracle away."""
+
+
+class ResampleTurn(Struct, frozen=True):
+    """Let the agent write each turn with residue again, with the same history and no note in view.
+
+    The new turn has to make the same tool calls (what follows answers them) or take the same action.
+    """
+
+    suite: Suite
+    tools: tuple[ToolSpec, ...]
+    model: Model
+    seed: int
+    tries: int = 4
+    id: str = "resample"
+
+    def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
+        """Ask for the first turn with residue to be replaced; none that fits drops the trace."""
+        for index, message in editable(trace):
+            if not any(find(message.content, nonces_of(trace))):
+                continue
+            try:
+                text = self._again(trace, index, message)
+            except EndpointError:
+                yield Reject(rule=self.id, reason="infrastructure")
+                return
+            if text:
+                yield Edit(rule=self.id, message=(index,), region=MESSAGE, text=text, removed=message.content)
+            else:
+                yield Reject(rule=self.id, reason="residue")
+            return
+
+    def _again(self, trace: Trace, index: int, message: Message) -> str:
+        """Return a clean text for the turn, `""` where no try gives one."""
+        history = (*trace.prompt, *trace.messages[:index])
+        calls = [(call.name, call.arguments) for call in message.tool_calls]
+        stream = Stream(self.seed, "resample", trace.id, index)
+        for attempt in range(self.tries):
+            reply = self.model.complete(history, self.tools, seed=stream.seed31(attempt))
+            same = [(call.name, call.arguments) for call in reply.tool_calls] == calls
+            if not calls and same:
+                same = self.suite.decide(reply.content).action == trace.decision.action
+            if same and reply.content and not any(find(reply.content, nonces_of(trace))):
+                return reply.content
+        return ""

@@ -1,0 +1,43 @@
+"""What must hold for a conversation in any training format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from opoi.types import Message, ToolSpec
+
+__all__ = ["check_conversation"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_conversation(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
+    """Check roles, tool calls and loss marks.
+
+    Raises:
+        ValueError: Something does not hold; the message names it.
+    """
+    open_calls: list[str] = []
+    for index, message in enumerate(messages):
+        if message.role == "tool":
+            if message.tool_call_id not in open_calls:
+                raise ValueError(f"message {index} answers no open tool call")
+            open_calls.remove(message.tool_call_id)
+            continue
+        if open_calls:
+            raise ValueError(f"message {index} comes before the result of tool call {open_calls[0]!r}")
+        if message.author == "oracle":
+            raise ValueError(f"message {index} was written by the oracle")
+        if message.loss_weight and message.role != "assistant":
+            raise ValueError(f"message {index} has loss but is not the assistant's")
+        if message.role == "assistant" and not (message.content or message.tool_calls):
+            raise ValueError(f"message {index} is empty")
+        open_calls = [call.id for call in message.tool_calls]
+    if not messages or messages[-1].role != "assistant" or messages[-1].tool_calls:
+        raise ValueError("the conversation does not end with an answer of the assistant")
+    if not any(message.loss_weight > 0 for message in messages):
+        raise ValueError("no message has loss")
+    for name in [tool.name for tool in tools]:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"the tool name {name!r} is not allowed (letters, digits, _ and -, at most 64)")

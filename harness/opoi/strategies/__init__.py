@@ -1,0 +1,1 @@
+"""Methods of making training data, one file each. They share `note` and `filters` and nothing else."""
