@@ -1,0 +1,51 @@
+# Set-up, demo, tests. Everything goes into .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help setup demo test lint wheel-test bench lock clean
+
+help:
+	@echo "make demo        60 scenarios, OPOI and OPCD, a table and a page (under a minute after set-up)"
+	@echo "make test        the tests"
+	@echo "make lint        ruff and mypy"
+	@echo "make wheel-test  build the wheel, install it alone, run it"
+	@echo "make bench       speed and memory, as ratios inside one run (minutes)"
+	@echo "make lock        resolve the dependencies again"
+
+setup: $(READY)
+
+$(READY): requirements.lock bootstrap.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3-venv is missing: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/opoi run --n 60
+
+test: $(READY)
+	$(BIN)/pytest -q -n 2 --dist loadgroup
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel-test: $(READY)
+	tests/wheel.sh
+
+bench: $(READY)
+	$(BIN)/python benchmarks/episodes.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/startup.py
+
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

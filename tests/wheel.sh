@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Build the wheel, install it into an environment of its own, and run it away from the checkout.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+"$root/.venv/bin/python" -m hatchling build -t wheel -d "$work/dist" >/dev/null
+python3 -m venv "$work/venv"
+"$root/.venv/bin/uv" pip install --quiet --python "$work/venv/bin/python" --require-hashes -r "$root/requirements.lock"
+"$root/.venv/bin/uv" pip install --quiet --python "$work/venv/bin/python" --no-deps "$work"/dist/*.whl
+cd "$work"
+"$work/venv/bin/opoi" run --n 4 --runs 2 --quiet --out run >/dev/null
+test -s run/report.html
+echo "wheel: $(basename "$work"/dist/*.whl) runs away from the checkout"
