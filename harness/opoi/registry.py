@@ -146,7 +146,10 @@ def load_strategy(reference: str, settings: Mapping[str, object]) -> Strategy:
         PluginError: It cannot be imported or is no strategy.
     """
     found = _find(reference, "strategy")
-    if isinstance(found, type):
+    if isinstance(found, msgspec.Struct):
+        preset = {name: getattr(found, name) for name in found.__struct_fields__}
+        found = _configured(type(found), reference, {**preset, **settings})
+    elif isinstance(found, type):
         found = _configured(found, reference, settings)
     elif settings:
         raise UsageError(

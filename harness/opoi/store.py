@@ -1,7 +1,7 @@
 """The artefacts of a run on disk: append-only while they grow, sealed in order when they are done.
 
 A stage that is under way appends to `NAME.jsonl.part`, one write per finished item, in the order in which
-items finish. When all are there, the part is copied in the order of the items to `NAME.jsonl` by temporary
+items finish. When all are there, they are copied in the order of the items to `NAME.jsonl` by temporary
 file and rename, and a receipt says from what it was made. So a kill at any moment loses at most the item
 under way, and the sealed bytes do not depend on the order of completion.
 """
@@ -10,22 +10,34 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, BinaryIO, Generic, NamedTuple, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from opoi.errors import ArtefactError
 
-__all__ = ["Index", "Log", "Receipt", "digest", "fingerprint", "read", "write_atomic"]
+__all__ = [
+    "Index",
+    "Log",
+    "Receipt",
+    "digest",
+    "encode",
+    "fingerprint",
+    "item_key",
+    "load_receipt",
+    "read",
+    "save_receipt",
+    "write_atomic",
+]
 
 T = TypeVar("T")
 
 _SYNC_EVERY = 256
-_CHUNK = 1 << 20
 
 encode = msgspec.json.Encoder(order="deterministic").encode
 """Canonical JSON bytes: mappings sorted, struct fields in order."""
@@ -35,6 +47,11 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file as hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def item_key(*values: object) -> bytes:
+    """Return the key of a stage's item: a digest of everything that its result depends on."""
+    return hashlib.blake2b(encode(values), digest_size=16).hexdigest().encode()
 
 
 def fingerprint(value: object) -> str:
@@ -107,26 +124,34 @@ def _decode(decode: Callable[[bytes], T], line: bytes, path: Path, number: int) 
         ) from error
 
 
+def _key_type(key: str) -> type:
+    """Return a type that reads nothing of a record but its key."""
+    kind: type = str
+    for name in reversed(key.split(".")):
+        kind = msgspec.defstruct("Key", [("key", kind, msgspec.field(name=name))])
+    return kind
+
+
 class Index(Generic[T]):
     """Random access to the records of a JSONL file by a key; holds offsets, not records.
 
     Args:
         path: The file.
         kind: Type of a record.
-        key: Field that holds the key. Several records may share one.
+        key: Field that holds the key, with dots for a field of a field. Several records may share one.
     """
 
     def __init__(self, path: Path, kind: type[T], *, key: str) -> None:
         self._path = path
         self._decode = msgspec.json.Decoder(kind).decode
         self._places: dict[str, list[tuple[int, int, int]]] = {}
-        only_key = msgspec.json.Decoder(
-            msgspec.defstruct("Key", [("key", str, msgspec.field(name=key))])
-        ).decode
+        only_key = msgspec.json.Decoder(_key_type(key)).decode
         offset = 0
         for number, line in enumerate(_lines(path), start=1):
             found: Any = _decode(only_key, line, path, number)
-            self._places.setdefault(found.key, []).append((offset, len(line), number))
+            for _ in key.split("."):
+                found = found.key
+            self._places.setdefault(found, []).append((offset, len(line), number))
             offset += len(line)
 
     def __contains__(self, key: str) -> bool:
@@ -161,29 +186,41 @@ class Index(Generic[T]):
 # ---------------------------------------------------------------- writing
 
 
+class _Place(NamedTuple):
+    """Where the records of one item lie: in the part (or in the sealed artefact), from, how many bytes."""
+
+    in_part: bool
+    offset: int
+    length: int
+
+
 class Log:
     """The live log of one stage, and its sealing.
 
-    Lines of the part file are `item TAB state TAB record [TAB record ...]`; state is `.` for a result
-    and `!` for a failure that can be tried again. The first line names what the part is made from.
+    Items go by a key that depends on everything their result depends on. A result is looked up by it in
+    the part of a stage that was cut short and in the artefact that was sealed before: what was worked out
+    once for an item is not worked out again, whatever else has changed.
+
+    Lines of the part file are `key TAB state TAB record [TAB record ...]`; state is `.` for a result and
+    `!` for an infrastructure failure, which counts as done only until the log is opened again.
 
     Args:
         path: The artefact to be; the part lies beside it.
-        made_from: Fingerprint of inputs and settings. A part with another one is thrown away.
+        reuse: Whether results of the sealed artefact may be used.
     """
 
-    def __init__(self, path: Path, made_from: str) -> None:
+    def __init__(self, path: Path, *, reuse: bool = True) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
-        self.made_from = made_from
-        self.done: set[int] = set()
-        self.failed: set[int] = set()
+        self.reused = 0
+        self._results: dict[bytes, _Place] = {}
+        self._failures: dict[bytes, _Place] = {}
         self._unsynced = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._recover()
+        if reuse:
+            self._take_up_sealed()
+        self._end = self._take_up_part()
         self._descriptor = os.open(self.part, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if not self.part.stat().st_size:
-            self._write(self._header)
 
     def __enter__(self) -> Self:
         return self
@@ -193,49 +230,106 @@ class Log:
     ) -> None:
         self.close()
 
-    @property
-    def _header(self) -> bytes:
-        return f"made_from\t{self.made_from}\n".encode()
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._results
 
-    def _recover(self) -> None:
-        """Take up an earlier part: cut a torn tail, note what is done."""
-        if not self.part.exists():
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def _take_up_sealed(self) -> None:
+        """Take up the results of the sealed artefact, if it is still as it was sealed."""
+        receipt = load_receipt(self.path)
+        keys = _keys_path(self.path)
+        if receipt is None or not keys.exists() or digest(self.path) != receipt.sha256:
             return
+        offset = 0
+        with keys.open("rb") as names, self.path.open("rb") as file:
+            for line in names:
+                key, state, count = line.split()
+                length = sum(len(file.readline()) for _ in range(int(count)))
+                if state == b".":
+                    self._results[key] = _Place(False, offset, length)
+                offset += length
+
+    def _take_up_part(self) -> int:
+        """Take up the part of a stage that was cut short; cut its torn tail; return its length."""
+        if not self.part.exists():
+            return 0
+        good = 0
         with self.part.open("rb+") as file:
-            if file.readline() != self._header:
-                file.truncate(0)
-                return
-            good = file.tell()
             for line in file:
                 if not line.endswith(b"\n"):
                     break
+                key, state, _ = line.split(b"\t", 2)
+                if state == b".":
+                    self._results[key] = self._place(key, good, line)
                 good += len(line)
-                item, state, _ = line.split(b"\t", 2)
-                (self.failed if state == b"!" else self.done).add(int(item))
             file.truncate(good)
-        self.failed -= self.done
+        return good
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+    @staticmethod
+    def _place(key: bytes, offset: int, line: bytes) -> _Place:
+        head = len(key) + 3
+        return _Place(True, offset + head, len(line) - head)
 
-    def append(self, item: int, records: Iterable[bytes], *, failed: bool = False) -> None:
-        """Write the records of one finished item.
+    def append(self, key: bytes, records: Iterable[bytes], *, failed: bool = False) -> None:
+        """Write the records of one finished item, in one write.
 
         Args:
-            item: Position of the item in the stage's input.
-            records: JSON texts without line breaks or tabs (JSON escapes both); at least one.
+            key: The item's key.
+            records: JSON texts (JSON escapes line breaks and tabs); at least one.
             failed: The item ended in an infrastructure failure and may be tried again.
         """
-        self._write(b"%d\t%b\t%b\n" % (item, b"!" if failed else b".", b"\t".join(records)))
-        (self.failed if failed else self.done).add(item)
-        if not failed:
-            self.failed.discard(item)
+        line = b"%b\t%b\t%b\n" % (key, b"!" if failed else b".", b"\t".join(records))
+        view = memoryview(line)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        (self._failures if failed else self._results)[key] = self._place(key, self._end, line)
+        self._end += len(line)
         self._unsynced += 1
         if self._unsynced >= _SYNC_EVERY:
             os.fdatasync(self._descriptor)
             self._unsynced = 0
+
+    def seal(self, order: Sequence[bytes], made_from: str) -> Receipt:
+        """Write the artefact and its receipt, the items in the given order; the part is deleted.
+
+        Args:
+            order: Keys of all items.
+            made_from: Fingerprint of the stage's inputs and settings.
+
+        Raises:
+            ArtefactError: An item is missing.
+        """
+        os.fdatasync(self._descriptor)
+        hasher = hashlib.sha256()
+        keys: list[bytes] = []
+        failures = records = 0
+
+        def bodies() -> Iterator[bytes]:
+            nonlocal failures, records
+            with self.part.open("rb") as part, _open_or_none(self.path) as sealed:
+                for key in order:
+                    place = self._results.get(key) or self._failures.get(key)
+                    if place is None:
+                        raise ArtefactError(f"{self.part} lacks an item", why="the stage has not finished")
+                    source = part if place.in_part or sealed is None else sealed
+                    body = os.pread(source.fileno(), place.length, place.offset).replace(b"\t", b"\n")
+                    count = body.count(b"\n")
+                    failed = key not in self._results
+                    keys.append(b"%b %b %d\n" % (key, b"!" if failed else b".", count))
+                    failures += failed
+                    records += count
+                    hasher.update(body)
+                    yield body
+
+        write_atomic(self.path, bodies())
+        write_atomic(_keys_path(self.path), keys)
+        receipt = Receipt(made_from, hasher.hexdigest(), len(order), records, failures)
+        save_receipt(self.path, receipt)
+        self.close()
+        self.part.unlink()
+        return receipt
 
     def close(self) -> None:
         """Close the part; what was appended stays."""
@@ -243,49 +337,14 @@ class Log:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def seal(self, items: int) -> Receipt:
-        """Write the artefact in the order of the items and return its receipt.
 
-        The part is kept while there are failures in it, so that they alone can be tried again.
-
-        Raises:
-            ArtefactError: An item is missing.
-        """
-        places = self._places()
-        missing = [item for item in range(items) if item not in places]
-        if missing:
-            raise ArtefactError(f"{self.part} lacks item {missing[0]}", why="the stage has not finished")
-        os.fdatasync(self._descriptor)
-        hasher, records = hashlib.sha256(), 0
-
-        def lines() -> Iterator[bytes]:
-            nonlocal records
-            with self.part.open("rb") as file:
-                for item in range(items):
-                    offset, length = places[item]
-                    line = os.pread(file.fileno(), length, offset)
-                    body = line.split(b"\t", 2)[2].replace(b"\t", b"\n")
-                    records += body.count(b"\n")
-                    hasher.update(body)
-                    yield body
-
-        write_atomic(self.path, lines())
-        self.close()
-        if not self.failed:
-            self.part.unlink()
-        return Receipt(self.made_from, hasher.hexdigest(), items, records, len(self.failed))
-
-    def _places(self) -> dict[int, tuple[int, int]]:
-        """Return offset and length of the line that counts for each item: a result, else the last."""
-        places: dict[int, tuple[int, int]] = {}
-        with self.part.open("rb") as file:
-            offset = len(file.readline())
-            for line in file:
-                item, state, _ = line.split(b"\t", 2)
-                if state == b"." or int(item) not in self.done:
-                    places[int(item)] = (offset, len(line))
-                offset += len(line)
-        return places
+@contextmanager
+def _open_or_none(path: Path) -> Iterator[BinaryIO | None]:
+    if not path.exists():
+        yield None
+        return
+    with path.open("rb") as file:
+        yield file
 
 
 # ---------------------------------------------------------------- receipts
@@ -313,7 +372,5 @@ def _receipt_path(path: Path) -> Path:
     return path.parent / ".receipts" / (path.name + ".json")
 
 
-def settings_view(value: object) -> Mapping[str, object]:
-    """Return a struct's plain form for a fingerprint or a manifest."""
-    plain: Mapping[str, object] = msgspec.to_builtins(value)
-    return plain
+def _keys_path(path: Path) -> Path:
+    return path.parent / ".receipts" / (path.name + ".keys")

@@ -26,33 +26,34 @@ LEVELS = {
 
 
 def cleaner(
-    level: str, *, suite: Suite, agent: Model, tools: Sequence[ToolSpec], seed: int
+    level: str, *, suite: Suite, agent: Callable[[], Model], tools: Sequence[ToolSpec], seed: int
 ) -> Callable[[Trace], Cleaned]:
     """Return the function that cleans one trace at a level.
 
     Args:
         level: Key of `LEVELS`.
         suite: The suite of the traces.
-        agent: Rewrites (C4) and resamples (C5); not used by the other levels.
+        agent: Called for the model that rewrites (C4) or resamples (C5); not called by other levels.
         tools: What the agent may call when it resamples.
         seed: Seed of the run.
 
     Raises:
         UnknownNameError: There is no such level.
     """
-    note, reject = RemoveNote(), RejectResidue()
-    prose = tuple(suite.prose)
-    chains: dict[str, tuple[Rule, ...]] = {
-        "C0": (),
-        "C1": (note,),
-        "C2": (note, DeleteSentence(prose=prose), reject),
-        "C3": (note, reject),
-        "C4": (note, RewriteSentence(prose=prose, model=agent, seed=seed), reject),
-        "C5": (note, ResampleTurn(suite=suite, tools=tuple(tools), model=agent, seed=seed), reject),
-    }
-    if level not in chains:
+    if level not in LEVELS:
         raise UnknownNameError("cleaning level", level, LEVELS)
-    rules = chains[level]
+    prose = tuple(suite.prose)
+    middle: tuple[Rule, ...] = ()
+    if level == "C2":
+        middle = (DeleteSentence(prose=prose),)
+    elif level == "C4":
+        middle = (RewriteSentence(prose=prose, model=agent(), seed=seed),)
+    elif level == "C5":
+        middle = (ResampleTurn(suite=suite, tools=tuple(tools), model=agent(), seed=seed),)
+    # the note goes last, so that every edit names messages by their place in the trace as it was made
+    rules: tuple[Rule, ...] = {"C0": (), "C1": (RemoveNote(),)}.get(
+        level, (*middle, RejectResidue(), RemoveNote())
+    )
 
     def apply(trace: Trace) -> Cleaned:
         shown = trace if rules else _as_generated(trace)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import sentencex
 from msgspec import Struct
 
-from opoi.cleaning.engine import MESSAGE
+from opoi.cleaning.engine import MESSAGE, apply
 from opoi.cleaning.regions import editable, regions_of
 from opoi.cleaning.residue import find, nonces_of, residue_of
 from opoi.errors import EndpointError
@@ -60,27 +60,26 @@ class DeleteSentence(Struct, frozen=True):
     id: str = "residue"
 
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
-        """Ask for the deletions; a prose field that would be left empty drops the trace."""
-        left: dict[tuple[int, str], int] = {}
-        edits = []
-        for index, region, start, end, pattern, sentence in hit_sentences(trace, self.prose):
-            edits.append(
-                Edit(
-                    rule=f"{self.id}/{pattern}",
-                    message=(index,),
-                    region=region,
-                    start=start,
-                    end=end,
-                    removed=sentence,
-                )
+        """Ask for the deletions; a prose key that would be left empty drops the trace."""
+        edits = [
+            Edit(
+                rule=f"{self.id}/{pattern}",
+                message=(index,),
+                region=region,
+                start=start,
+                end=end,
+                removed=sentence,
             )
-            text = regions_of(trace.messages[index].content, self.prose)[region]
-            left.setdefault((index, region), len(text.strip()))
-            left[index, region] -= len(sentence.strip())
-        if any(count <= 0 for (_, region), count in left.items() if region in self.prose):
-            yield Reject(rule=self.id, reason="nothing_left")
-        else:
-            yield from edits
+            for index, region, start, end, pattern, sentence in hit_sentences(trace, self.prose)
+        ]
+        cleaned = apply(trace, edits, self.prose)
+        for index, message in editable(cleaned):
+            before = regions_of(trace.messages[index].content, self.prose)
+            after = regions_of(message.content, self.prose)
+            if any(before.get(key) and not after.get(key, "").strip() for key in self.prose):
+                yield Reject(rule=self.id, reason="nothing_left")
+                return
+        yield from edits
 
 
 class RejectResidue(Struct, frozen=True):
@@ -166,7 +165,8 @@ class ResampleTurn(Struct, frozen=True):
 
     def _again(self, trace: Trace, index: int, message: Message) -> str:
         """Return a clean text for the turn, `""` where no try gives one."""
-        history = (*trace.prompt, *trace.messages[:index])
+        before = (m for m in trace.messages[:index] if m.author != "oracle")
+        history = (*trace.prompt, *before)
         calls = [(call.name, call.arguments) for call in message.tool_calls]
         stream = Stream(self.seed, "resample", trace.id, index)
         for attempt in range(self.tries):

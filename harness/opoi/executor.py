@@ -1,0 +1,149 @@
+"""Working through the items of a stage, several at once, with every result on disk as soon as it is there.
+
+The order in which items finish does not matter: the log puts them in order when it is sealed. On Ctrl-C no
+new item is started, those under way are finished and written, and the interrupt goes on to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from msgspec import Struct
+
+from opoi.errors import EndpointError, OpoiError, PluginError
+from opoi.store import Log
+
+__all__ = ["Result", "work_through"]
+
+T = TypeVar("T")
+
+
+class Result(Struct, frozen=True):
+    """What became of one item.
+
+    Attributes:
+        records: Its lines in the artefact, at least one.
+        failure: What went wrong with the endpoint, `""` if nothing did; the item can be tried again.
+        notes: What to count on the way, e.g. drop reasons.
+    """
+
+    records: tuple[bytes, ...]
+    failure: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class _Breaker:
+    """Stops a stage when the endpoint fails many times in a row without one success between."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._row = 0
+
+    def see(self, result: Result) -> None:
+        self._row = self._row + 1 if result.failure else 0
+        if self._row >= self._limit:
+            raise EndpointError(
+                f"the endpoint failed {self._row} times in a row",
+                why=result.failure,
+                fix="what is finished is kept: mend the endpoint, then run the same command with --resume",
+            )
+
+
+def work_through(
+    items: Iterable[tuple[bytes, T]],
+    work: Callable[[T], Result],
+    log: Log,
+    *,
+    concurrency: int,
+    seen: Callable[[Result | None], None],
+) -> list[bytes]:
+    """Work on every item that the log does not have yet, and return the keys of all, in order.
+
+    Args:
+        items: Key and item, in their fixed order; walked lazily.
+        work: Called from `concurrency` threads (from this one if it is 1).
+        log: Where results go.
+        concurrency: Items under way at once, at least 1.
+        seen: Called in this thread with each result once it is on disk; None for one that was there.
+
+    Raises:
+        EndpointError: The endpoint failed too often in a row.
+        PluginError: `work` raised something that is not an `OpoiError`.
+    """
+    breaker = _Breaker(max(10, 2 * concurrency))
+    order: list[bytes] = []
+
+    def todo() -> Iterator[tuple[bytes, T]]:
+        for key, item in items:
+            order.append(key)
+            if key in log:
+                seen(None)
+            else:
+                yield key, item
+
+    def keep(key: bytes, result: Result) -> None:
+        log.append(key, result.records, failed=bool(result.failure))
+        seen(result)
+
+    if concurrency == 1:
+        for key, item in todo():
+            result = _guarded(work, item)
+            keep(key, result)
+            breaker.see(result)
+    else:
+        _in_threads(todo(), work, keep, breaker, concurrency)
+    return order
+
+
+def _in_threads(
+    todo: Iterator[tuple[bytes, T]],
+    work: Callable[[T], Result],
+    keep: Callable[[bytes, Result], None],
+    breaker: _Breaker,
+    concurrency: int,
+) -> None:
+    under_way: dict[Future[Result], bytes] = {}
+
+    def collect(done: Iterable[Future[Result]]) -> None:
+        """Keep what is finished, then raise what was raised."""
+        errors = []
+        for future in done:
+            key = under_way.pop(future)
+            error = future.exception()
+            if error is not None:
+                errors.append(error)
+                continue
+            keep(key, future.result())
+            breaker.see(future.result())
+        if errors:
+            raise errors[0]
+
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="opoi") as pool:
+        try:
+            for key, item in todo:
+                under_way[pool.submit(_guarded, work, item)] = key
+                if len(under_way) >= 2 * concurrency:
+                    collect(wait(under_way, return_when=FIRST_COMPLETED).done)
+            collect(wait(under_way).done)
+        except BaseException:
+            for future in [future for future in under_way if future.cancel()]:
+                under_way.pop(future)
+            for future in wait(under_way).done:
+                if future.exception() is None:
+                    keep(under_way[future], future.result())
+            raise
+
+
+def _guarded(work: Callable[[T], Result], item: T) -> Result:
+    try:
+        return work(item)
+    except OpoiError:
+        raise
+    except Exception as error:  # the boundary to plug-ins: what they raise becomes one clear message
+        raise PluginError(
+            "a suite, strategy, expert or model raised an error",
+            why=f"{type(error).__name__}: {error}",
+            fix="run again with --debug to see where; what is finished is kept",
+        ) from error

@@ -1,0 +1,365 @@
+"""A run: its folder, its manifest, its cast, and the way in which a stage is carried out."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from opoi.errors import ArtefactError, EndpointError, UsageError
+from opoi.executor import Result, work_through
+from opoi.models.resolve import resolve_model
+from opoi.progress import Progress, Quiet
+from opoi.protocols import Model, Suite
+from opoi.registry import load_suite
+from opoi.settings import Settings, merge
+from opoi.store import (
+    Log,
+    Receipt,
+    digest,
+    encode,
+    fingerprint,
+    item_key,
+    load_receipt,
+    save_receipt,
+    write_atomic,
+)
+
+__all__ = ["Manifest", "Run", "content_of"]
+
+T = TypeVar("T")
+
+_LIBRARIES = ("opoi", "numpy", "msgspec", "openai", "httpx", "google-re2", "sentencex")
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `manifest.json` holds: every setting in full, and the versions that made the run."""
+
+    schema: str
+    settings: Settings
+    versions: dict[str, str]
+
+
+class Run:
+    """A run folder and everything that its stages need.
+
+    Args:
+        path: The folder.
+        settings: The settings of the run.
+        progress: Where to show how far a stage is.
+        force: Do a stage again even if its artefact is up to date or was edited by hand.
+    """
+
+    def __init__(
+        self, path: Path, settings: Settings, *, progress: Progress | None = None, force: bool = False
+    ) -> None:
+        self.path = path
+        self.settings = settings
+        self.progress = progress or Quiet()
+        self.force = force
+        self._checked: list[Model] = []
+        self._digests: dict[tuple[Path, int, int], str] = {}
+
+    # ------------------------------------------------------------ opening
+
+    @classmethod
+    def create(cls, path: Path, settings: Settings, **options: Any) -> Run:  # noqa: ANN401 - passed on
+        """Start a run in a new folder.
+
+        Raises:
+            UsageError: The folder holds something already.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(
+                f"{path} exists already",
+                why="a run is never written over another",
+                fix=f"take it up again with: opoi run --resume --out {path}\n       or choose another --out",
+            )
+        run = cls(path, settings, **options)
+        run.save_manifest()
+        return run
+
+    @classmethod
+    def open(cls, path: Path, changes: dict[str, Any] | None = None, **options: Any) -> Run:  # noqa: ANN401
+        """Take up a run from its manifest.
+
+        Args:
+            path: The run folder.
+            changes: Settings to change; the manifest is kept true.
+            **options: As for `Run`.
+
+        Raises:
+            ArtefactError: There is no run in the folder, or its manifest cannot be read.
+        """
+        place = path / "manifest.json"
+        try:
+            manifest = msgspec.json.decode(place.read_bytes(), type=Manifest)
+        except FileNotFoundError as error:
+            raise ArtefactError(
+                f"there is no run in {path}",
+                why="it holds no manifest.json",
+                fix="start one with: opoi run --out DIR, or opoi scenarios --out DIR",
+            ) from error
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ArtefactError(f"{place} cannot be read", why=str(error), fix="undo the edit") from error
+        settings = merge(msgspec.to_builtins(manifest.settings), changes or {})
+        run = cls(path, settings, **options)
+        if settings != manifest.settings:
+            run.save_manifest()
+        return run
+
+    def save_manifest(self) -> None:
+        """Write the manifest."""
+        manifest = Manifest(schema="opoi.manifest/1", settings=self.settings, versions=_versions())
+        write_atomic(self.path / "manifest.json", [msgspec.json.format(encode(manifest), indent=2), b"\n"])
+
+    # ------------------------------------------------------------ cast
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The suite of the run."""
+        return load_suite(self.settings.suite)
+
+    @cached_property
+    def agent(self) -> Model:
+        """The model that acts as the agent."""
+        settings = self.settings
+        return resolve_model(
+            settings.model,
+            suite=self.suite,
+            settings=msgspec.structs.replace(settings.endpoint, name=settings.model_name),
+        )
+
+    @cached_property
+    def corrector(self) -> Model:
+        """The bare model of off-policy methods."""
+        settings, wanted = self.settings, self.settings.corrector_model
+        if not wanted:
+            return self.agent
+        if ":" in wanted or wanted.startswith("stand-in"):
+            return resolve_model(wanted, suite=self.suite, settings=settings.endpoint)
+        if not settings.remote:
+            raise UsageError(
+                f"the corrector {wanted!r} is a model name, but the agent is not an endpoint",
+                fix="give a reference: stand-in:PERSONA, a URL, module:attr or file.py:attr",
+            )
+        named = msgspec.structs.replace(settings.endpoint, name=wanted)
+        return resolve_model(settings.model, suite=self.suite, settings=named)
+
+    def model_identity(self) -> object:
+        """Return what of the agent's settings decides about the text that comes out."""
+        return self._identity(self.settings.model, self.settings.model_name)
+
+    def corrector_identity(self) -> object:
+        """Return the same of the corrector's."""
+        settings, wanted = self.settings, self.settings.corrector_model
+        if not wanted:
+            return self.model_identity()
+        return self._identity(wanted, "") if ":" in wanted else self._identity(settings.model, wanted)
+
+    def _identity(self, reference: str, name: str) -> object:
+        """An endpoint goes by its model's name and sampling: the same server may come up elsewhere."""
+        if "://" not in reference:
+            return content_of(reference)
+        endpoint = self.settings.endpoint
+        return ["endpoint", name or endpoint.name, endpoint.temperature, endpoint.max_tokens]
+
+    # ------------------------------------------------------------ stages
+
+    def file(self, *parts: str) -> Path:
+        """Return the path of an artefact."""
+        return self.path.joinpath(*parts)
+
+    def work(
+        self,
+        stage: str,
+        output: Path,
+        *,
+        inputs: Sequence[Path],
+        depends: object,
+        items: Callable[[], Iterable[T]],
+        total: Callable[[], int],
+        do: Callable[[T], Result],
+        models: Callable[[], Iterable[Model]],
+    ) -> None:
+        """Carry out a stage that calls models: item by item, several at once, resumable.
+
+        Args:
+            stage: Its name, for people.
+            output: The artefact that it writes.
+            inputs: The artefacts that it reads.
+            depends: The settings on which its output depends.
+            items: Called for a fresh walk over the items; each must be all that its result depends on.
+            total: Called for their number (for the progress bar).
+            do: Works on one item.
+            models: Called for the models that it asks; those that can are checked before the first item.
+
+        Raises:
+            EndpointError: No item at all got an answer, or the endpoint failed many times in a row.
+        """
+        made_from = self._made_from(stage, inputs, depends)
+        if self._up_to_date(stage, output, made_from):
+            return
+        self._check(models())
+        keyed = ((item_key(stage, depends, item), item) for item in items())
+        with self._timed(stage), Log(output, reuse=not self.force) as log:
+            watch = self.progress.start(stage, total())
+            try:
+                order = work_through(
+                    keyed,
+                    do,
+                    log,
+                    concurrency=self.settings.workers,
+                    seen=lambda result: watch.advance(result.notes if result else ("kept from before",)),
+                )
+            finally:
+                watch.close()
+            receipt = log.seal(order, made_from)
+        if receipt.failures == receipt.items > 0:
+            raise EndpointError(
+                f"{stage}: the endpoint answered for none of {receipt.items} items",
+                why="each is recorded with its reason in " + str(output),
+                fix=f"mend the endpoint, then: opoi run --resume --out {self.path}",
+            )
+        if receipt.failures:
+            self.progress.say(
+                f"{stage}: the endpoint failed for {receipt.failures} of {receipt.items} items; "
+                f"opoi run --resume --out {self.path} tries only these again"
+            )
+
+    def _check(self, models: Iterable[Model]) -> None:
+        """Make sure, once per model, that endpoints answer before work is begun."""
+        for model in models:
+            check = getattr(model, "check", None)
+            if check is not None and model not in self._checked:
+                check()
+                self._checked.append(model)
+
+    def write(
+        self,
+        stage: str,
+        output: Path,
+        *,
+        inputs: Sequence[Path],
+        depends: object,
+        chunks: Callable[[], Iterable[bytes]],
+    ) -> None:
+        """Carry out a stage that calls no model: its output is written in one go, or not at all.
+
+        Args:
+            stage: Its name, for people.
+            output: The artefact that it writes.
+            inputs: The artefacts that it reads.
+            depends: The settings on which its output depends.
+            chunks: Called for the bytes of the output, a record at a time.
+        """
+        made_from = self._made_from(stage, inputs, depends)
+        if self._up_to_date(stage, output, made_from):
+            return
+        written = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal written
+            for chunk in chunks():
+                written += 1
+                yield chunk
+
+        with self._timed(stage):
+            write_atomic(output, counted())
+            save_receipt(output, Receipt(made_from, digest(output), written, written))
+        self.progress.say(f"{stage}: {written} written")
+
+    def _made_from(self, stage: str, inputs: Sequence[Path], depends: object) -> str:
+        return fingerprint(
+            {
+                "stage": stage,
+                "inputs": {str(path.relative_to(self.path)): self._digest(path) for path in inputs},
+                "settings": depends,
+            }
+        )
+
+    def _digest(self, path: Path) -> str:
+        try:
+            state = path.stat()
+        except FileNotFoundError as error:
+            raise ArtefactError(
+                f"{path} is missing",
+                why="the stage that writes it has not run",
+                fix=f"run all that is missing with: opoi run --resume --out {self.path}",
+            ) from error
+        key = (path, state.st_mtime_ns, state.st_size)
+        if key not in self._digests:
+            self._digests[key] = digest(path)
+        return self._digests[key]
+
+    def _up_to_date(self, stage: str, output: Path, made_from: str) -> bool:
+        """Decide whether a stage has to run; refuse to overwrite what a person edited."""
+        if self.force or not output.exists():
+            return False
+        receipt = load_receipt(output)
+        if receipt is None:
+            if output.with_name(output.name + ".part").exists():
+                return False
+            self.progress.say(f"{stage}: {output.name} was put here by hand, kept")
+            return True
+        edited = receipt.sha256 != self._digest(output)
+        if receipt.made_from == made_from:
+            if receipt.failures and not edited:
+                self.progress.say(f"{stage}: trying {receipt.failures} failed items again")
+                return False
+            self.progress.say(f"{stage}: {output.name} is up to date{' (edited by hand)' if edited else ''}")
+            return True
+        if edited:
+            raise ArtefactError(
+                f"{output} was edited by hand, and what it was made from has changed since",
+                fix="keep a copy of it, then write it anew with --force",
+            )
+        return False
+
+    def _timed(self, stage: str) -> _Timer:
+        return _Timer(self.path / "timings.jsonl", stage)
+
+
+class _Timer:
+    """Appends how long a stage took to a file beside the artefacts, which stay free of clocks."""
+
+    def __init__(self, path: Path, stage: str) -> None:
+        self._path, self._stage = path, stage
+
+    def __enter__(self) -> None:
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def __exit__(self, *problem: object) -> None:
+        record = {
+            "stage": self._stage,
+            "finished": problem[0] is None,
+            "wall_s": round(time.monotonic() - self._wall, 3),
+            "cpu_s": round(time.process_time() - self._cpu, 3),
+        }
+        with self._path.open("ab") as file:
+            file.write(encode(record) + b"\n")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def content_of(reference: str) -> object:
+    """Return a model reference with the digest of the file it names, where it names one."""
+    for part in (reference.partition(":")[2], reference.rpartition(":")[0]):
+        if part.endswith((".toml", ".py")) and Path(part).is_file():
+            return {"reference": reference, "sha256": digest(Path(part))}
+    return reference
