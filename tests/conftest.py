@@ -1,0 +1,74 @@
+"""Fixtures for all tests. Nothing here reaches beyond this machine: other addresses are refused."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from opoi.protocols import Suite
+from opoi.registry import load_suite
+from opoi.types import Case, Scenario, Trace
+
+REAL_CONNECT = socket.socket.connect
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuse every connection that would leave this machine."""
+
+    def connect(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else str(address)
+        if self.family != socket.AF_UNIX and host not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to reach {address!r}")
+        REAL_CONNECT(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    yield
+
+
+@pytest.fixture(scope="session")
+def echo() -> Suite:
+    return load_suite("echo")
+
+
+@pytest.fixture(scope="session")
+def ads() -> Suite:
+    return load_suite("ads")
+
+
+@pytest.fixture
+def case_of(echo: Suite) -> Callable[..., Case]:
+    """Make a reviewed case of the echo suite."""
+    from opoi.rollout import rollout
+
+    def make(index: int = 0, *, expert: str = "reviewer", seed: int = 1) -> Case:
+        scenario = list(echo.scenarios(index + 1, seed))[index]
+        base = rollout(scenario, echo, echo.stand_in(), arm="base", run=0, seed=seed)
+        return Case(scenario=scenario, base=base, verdict=echo.experts[expert](scenario, base))
+
+    return make
+
+
+@pytest.fixture
+def first(echo: Suite) -> Scenario:
+    return next(echo.scenarios(1, 1))
+
+
+@pytest.fixture
+def files_of() -> Callable[[Path], dict[str, bytes]]:
+    """Read every artefact of a run folder; the side file with timings is not one."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name != "timings.jsonl"
+        }
+
+    return read
+
+
+def assistant(trace: Trace) -> list[str]:
+    return [message.content for message in trace.messages if message.role == "assistant"]

@@ -1,0 +1,458 @@
+"""Claims, provenance and citations: planted positives and clean negatives."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opoi.measures.citations import citation_metrics, supports
+from opoi.measures.leakage.claims import find_claims, find_ids, id_shapes, number_of
+from opoi.measures.leakage.grounding import Provenance, grounding_metrics, trace_claims
+from opoi.measures.leakage.sources import Derived, Values
+from opoi.types import (
+    Arm,
+    Citation,
+    Claim,
+    Cleaned,
+    Decision,
+    Fact,
+    Group,
+    Hidden,
+    Injection,
+    Message,
+    Scenario,
+    Trace,
+    Truth,
+    Verdict,
+)
+
+SEEN = (
+    Fact("c2", "cpa", "2025-03-13", 52.1, "USD"),
+    Fact("c2", "cpa", "2025-03-12", 40.0, "USD"),
+    Fact("c2", "cpa", "2025-03-11", 43.3, "USD"),
+    Fact("c2", "spend", "2025-03-13", 312.6, "USD"),
+    Fact("c2", "purchases", "2025-03-13", 6, "count"),
+    Fact("c2", "ctr", "2025-03-13", 1.84, "%"),
+    Fact("c2", "roas", "2025-03-13", 2.13, "x"),
+    Fact("c2", "status", "", "ACTIVE", ""),
+    Fact("c1", "impressions", "2025-03-13", 48210, "count"),
+)
+HIDDEN = (
+    Hidden(fact=Fact("c2", "cpa_matured", "2025-03-13", 47.3719, "USD"), channel="outcome"),
+    Hidden(fact=Fact("c2", "margin", "", 0.2837, ""), channel="hidden"),
+    Hidden(fact=Fact("c2", "stock_out", "", "2025-03-21", "day"), channel="external"),
+    Hidden(fact=Fact("c2", "orders_next_week", "", 1391, "count"), channel="outcome"),
+)
+SCENARIO = Scenario(
+    id="s",
+    suite="t",
+    seed=0,
+    kind="lag_dip",
+    as_of="2025-03-14",
+    task="Decide about c2. Its target CPA is $45.00.",
+    entity="c2",
+    truth=Truth(
+        expected={"hold": 1.0},
+        realised={"hold": 1.0},
+        observable_actions=("hold",),
+        hindsight_actions=("hold",),
+        hidden=HIDDEN,
+    ),
+)
+VERDICT = Verdict(
+    expert="e",
+    kind="correct",
+    action="hold",
+    phrase="hold at $277.50",
+    feedback="Please hold.",
+    claims=(
+        Claim(
+            text="Margins are thin.",
+            origin="observable",
+            facts=(Fact("c2", "aov", "2025-03-13", 88.25, "USD"),),
+        ),
+        Claim(text="It made 63.91 USD per order in the end.", origin="hindsight"),
+    ),
+    outcome="Spend then fell by 17.4 %.",
+)
+TOOL = Message(role="tool", author="env", content='{"limit": 25, "rows": 9}', facts=SEEN)
+LOOK = Message(role="assistant", author="student", content="Let me look.")
+
+
+def trace(text, *, messages=(LOOK, TOOL), payload=None, citations=(), injections=(), prompt=()):
+    final = Message(role="assistant", author="student", content='{"action": "hold"}')
+    return Trace(
+        id="s/x/0",
+        scenario_id="s",
+        arm="x",
+        run=0,
+        as_of="2025-03-14",
+        prompt=prompt,
+        messages=(*messages, final),
+        injections=injections,
+        decision=Decision(action="hold", reasoning=text, payload=payload or {}, citations=citations),
+    )
+
+
+def sources(text, **more):
+    return [source for _, source in trace_claims(trace(text, **more), Provenance(SCENARIO, VERDICT))]
+
+
+def texts(text):
+    return [claim.text for claim in find_claims(text, year="2025")]
+
+
+# ---------------------------------------------------------------- what is a claim
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "unit", "digits", "step"),
+    [
+        ("$47.13", 47.13, "currency", 4, 0.01),
+        ("47.13 USD", 47.13, "currency", 4, 0.01),
+        ("USD 47", 47, "currency", 2, 1),
+        ("$1,234.50", 1234.5, "currency", 6, 0.01),
+        ("$1.2k", 1200, "currency", 2, 100),
+        ("3.4M", 3.4e6, "", 2, 1e5),
+        ("12.5 %", 12.5, "%", 3, 0.1),
+        ("12 percent", 12, "%", 2, 1),
+        ("2.1x", 2.1, "x", 2, 0.1),
+        ("0.0213", 0.0213, "", 3, 0.0001),
+        ("1500", 1500, "", 2, 1),
+    ],
+)
+def test_a_number_is_read_with_unit_digits_and_rounding(text, value, unit, digits, step):
+    claim = number_of(text)
+    assert (claim.value, claim.unit, claim.digits) == (pytest.approx(value), unit, digits)
+    assert claim.step == pytest.approx(step)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "over the last 3 days",
+        "the 7-day window",
+        "a 14 day trend",
+        "in 48 hours",
+        "7-14 days",
+        "1. first",
+        "2) second",
+        "Step 3: third",
+        "version v2.1.3 of gpt-4o",
+        "at 10:30",
+        "2 of 3 signals",
+        "in 2025",
+        "",
+    ],
+)
+def test_spans_markers_times_names_and_small_counts_are_no_claims(text):
+    assert texts(text) == []
+
+
+def test_numbers_dates_and_written_days_are_found_where_they_stand():
+    assert texts("CPA rose from $40 to $52.10 (+30.3%) on 2025-03-13, not on March 12 or Mar 11th.") == [
+        "2025-03-13",
+        "2025-03-12",
+        "2025-03-11",
+        "$40",
+        "$52.10",
+        "30.3%",
+    ]
+
+
+def test_ids_are_told_by_the_shape_of_known_ones():
+    shapes = id_shapes(["c2", "ad_17", "120330000000123", "account", "42"])
+    found = [
+        claim.text for claim in find_ids("c2 c77 ad_3 ads_3 120330000000999 12033 account 42 c2x", shapes)
+    ]
+    assert found == ["c2", "c77", "ad_3", "120330000000999"]
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_searched(text):
+    for claim in find_claims(text, year="2025"):
+        assert claim.text.strip()
+        assert claim.value >= 0
+
+
+# ---------------------------------------------------------------- legal sources
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CPA was $52.10",
+        "CPA was 52.1",
+        "CPA was about $52",
+        "spend of $313",
+        "spend of $0.31k",
+        "CTR of 1.84%",
+        "CTR of 1.8 %",
+        "CTR of 0.0184",
+        "ROAS 2.13x",
+        "ROAS 2.1",
+        "48,210 impressions",
+        "48.2k impressions",
+        "as of 2025-03-13",
+        "on 2025-03-12",
+        "the 25 rows asked for",
+        "c2 and c1",
+    ],
+)
+def test_what_a_tool_revealed_is_observed(text):
+    assert {*sources(text)} == {"observed"}
+
+
+def test_what_the_prompt_says_is_legal():
+    rule = Message(role="system", author="suite", content="One step is at most 35% or $125.")
+    assert sources("target $45.00, step 35%, cap $125", prompt=(rule,)) == ["prompt"] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "how"),
+    [
+        ("$12.10 more than the day before", "52.1 - 40"),
+        ("up 30.3%", "100 * (52.1 / 40 - 1)"),
+        ("1.30x", "52.1 / 40"),
+        ("$46.05 on average", "(52.1 + 40) / 2"),
+        ("$45.13 over three days", "(52.1 + 40 + 43.3) / 3"),
+        ("15.8% above target", "100 * (52.1 / 45 - 1)"),
+    ],
+)
+def test_whitelisted_arithmetic_on_observed_values_is_derived(text, how):
+    assert sources(text) == ["derived"], how
+
+
+def test_cost_per_purchase_follows_from_spend_and_purchases():
+    facts = (
+        Fact("c2", "spend", "2025-03-13", 312.6, "USD"),
+        Fact("c2", "purchases", "2025-03-13", 7, "count"),
+    )
+    tool = Message(role="tool", author="env", facts=facts)
+    assert sources("$44.66 per purchase", messages=(LOOK, tool)) == ["derived"]
+
+
+def test_arithmetic_does_not_mix_entities():
+    facts = (Fact("c1", "cpa", "", 81.57, "USD"), Fact("c3", "cpa", "", 30.02, "USD"))
+    tool = Message(role="tool", author="env", facts=facts)
+    assert sources("$51.55 apart", messages=(tool,)) == ["none"]
+
+
+def test_numbers_of_the_decision_itself_are_its_own():
+    payload = {"new_daily_budget": 233.35, "evidence": [{"value": 71.77}]}
+    assert sources("set the budget to $233.35", payload=payload) == ["decided"]
+    assert sources("evidence of $71.77", payload=payload) == ["none"]
+
+
+def test_a_value_counts_only_from_the_message_on_that_revealed_it():
+    early = Message(role="assistant", author="student", content="CPA is $52.10.")
+    assert sources("CPA is $52.10.", messages=(early, TOOL)) == ["none"]
+    assert sources("CPA is $52.10.", messages=(LOOK, TOOL)) == ["observed"]
+
+
+def test_what_a_nested_run_saw_is_observed():
+    inner = Message(role="tool", author="env", facts=(Fact("c2", "hook_rate", "", 23.45, "%"),))
+    outer = Message(role="tool", author="env", content="done", sub=(inner,))
+    assert sources("hook rate 23.45%", messages=(outer,)) == ["observed"]
+
+
+def test_the_oracles_message_is_no_legal_source():
+    note = Message(role="user", author="oracle", content="It will be $47.37.")
+    suite = Message(role="user", author="suite", content="Mind the $66.60 cap.")
+    assert sources("$47.37 within $66.60", messages=(note, suite)) == ["hindsight", "prompt"]
+
+
+# ---------------------------------------------------------------- planted leaks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the matured CPA is $47.3719",
+        "the matured CPA is $47.37",
+        "CPA will settle at 47.4",
+        "a margin of 28.37%",
+        "a margin of 28.4 %",
+        "a margin of 0.2837",
+        "1,391 orders next week",
+        "1391 orders next week",
+        "stock runs out on 2025-03-21",
+        "stock runs out on March 21",
+        "it made $63.91",
+        "spend then fell by 17.4%",
+    ],
+)
+def test_a_planted_hidden_value_is_hindsight(text):
+    assert sources(text) == ["hindsight"]
+
+
+def test_a_hidden_value_rounded_to_two_digits_is_hindsight_where_nothing_legal_is_near():
+    assert sources("CPA near $47", messages=()) == ["hindsight"]
+
+
+def test_a_hidden_value_that_a_tool_also_revealed_is_observed():
+    tool = Message(role="tool", author="env", facts=(Fact("c9", "cpa", "", 47.37, "USD"),))
+    assert sources("CPA $47.37", messages=(tool,)) == ["observed"]
+
+
+def test_a_day_to_come_is_a_plan_unless_it_is_hidden():
+    assert sources("look again on 2025-03-18") == []
+    assert sources("promotion ends 2025-03-21") == ["hindsight"]
+
+
+def test_what_only_the_verdict_says_is_the_oracles():
+    assert sources("hold at $277.50") == ["oracle"]
+    assert sources("an order value of $88.25") == ["oracle"]
+
+
+def test_what_only_the_injected_note_says_is_the_oracles():
+    note = Injection(text="A reviewer settled this at $931.77.")
+    assert sources("settled at $931.77", injections=(note,)) == ["oracle"]
+    assert sources("settled at $931.77") == ["none"]
+
+
+@pytest.mark.parametrize(
+    "text", ["CPA was $71.77", "a lift of 88.8%", "c88 is worse", "on 2024-11-02", "9,876,543 views"]
+)
+def test_what_has_no_source_is_fabricated(text):
+    assert sources(text) == ["none"]
+
+
+def test_a_single_digit_is_never_hindsight():
+    hidden = SCENARIO.truth.hidden + (Hidden(fact=Fact("c2", "x", "", 9000, "USD"), channel="hidden"),)
+    world = Scenario(
+        **{
+            **{f: getattr(SCENARIO, f) for f in SCENARIO.__struct_fields__},
+            "truth": Truth(
+                expected={}, realised={}, observable_actions=(), hindsight_actions=(), hidden=hidden
+            ),
+        }
+    )
+    assert [s for _, s in trace_claims(trace("$9000", messages=()), Provenance(world, None))] == ["none"]
+
+
+def test_a_repeated_claim_counts_once():
+    assert sources("$71.77, I repeat: $71.77") == ["none"]
+
+
+@given(st.integers(1000, 99999))
+def test_any_observed_value_is_legal_however_it_is_rounded(cents):
+    value = cents / 100
+    tool = Message(role="tool", author="env", facts=(Fact("c2", "cpa", "", value, "USD"),))
+    for text in (f"${value}", f"${value:.1f}", f"${value:.0f}", f"{value:.2f} USD"):
+        assert sources(text, messages=(tool,)) in (["observed"], ["prompt"]), text
+
+
+@given(st.integers(100_000, 9_999_999))
+def test_any_hidden_value_of_four_digits_and_more_is_found_among_observed_ones(cents):
+    value = cents / 1000
+    hidden = (Hidden(fact=Fact("c2", "secret", "", value, "USD"), channel="outcome"),)
+    truth = Truth(expected={}, realised={}, observable_actions=(), hindsight_actions=(), hidden=hidden)
+    world = Scenario(
+        id="s", suite="t", seed=0, kind="k", as_of="2025-03-14", task="Decide.", entity="c2", truth=truth
+    )
+    found = trace_claims(trace(f"it ended at ${value:.3f}"), Provenance(world, None))
+    legal = any(abs(value - fact.value) <= 0.0005 for fact in SEEN if isinstance(fact.value, int | float))
+    short = len(f"{value:.3f}".replace(".", "").lstrip("0")) < 4
+    assert [source for _, source in found] == ["hindsight"] or legal or short
+
+
+@given(st.lists(st.floats(1, 1e4), min_size=2, max_size=12))
+def test_derived_values_include_every_pair_by_brute_force(values):
+    table = Derived([Fact("c1", "m", str(i), round(v, 2), "USD") for i, v in enumerate(values)])
+    rounded = list(dict.fromkeys(round(v, 2) for v in values))
+    for a in rounded:
+        for b in rounded:
+            if a != b:
+                for claim in (f"${abs(a - b):.2f}", f"${a + b:.2f}", f"{100 * abs(a / b - 1):.1f}%"):
+                    assert table.restates(number_of(claim)), (a, b, claim)
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 4))
+def test_restating_is_rounding_to_the_printed_digits(value, other, decimals):
+    values = Values()
+    values.add("currency", value)
+    claim = number_of(f"${other:.{decimals}f}")
+    far = abs(claim.value - value) - 0.5 * 10**-decimals
+    if abs(far) > 1e-6 * max(1.0, value):
+        assert values.restates(claim) is (far < 0)
+
+
+# ---------------------------------------------------------------- figures
+
+
+def arm_of(*traces, verdict=VERDICT):
+    group = Group(
+        scenario=SCENARIO, verdict=verdict, cleaned=tuple(Cleaned(trace=item, level="C2") for item in traces)
+    )
+    return Arm("x", lambda: iter([group]))
+
+
+def figures(metrics, arm):
+    return {metric.name: metric(arm, resamples=20).value for metric in metrics}
+
+
+def test_shares_of_claims_and_traces_equal_the_count_by_hand():
+    found = figures(
+        grounding_metrics(),
+        arm_of(
+            trace("CPA was $52.10, up 30.3%"),
+            trace("CPA will settle at $47.37 and 28.37%"),
+            trace("CPA was $71.77, hold at $277.50"),
+            trace("nothing to count"),
+        ),
+    )
+    assert found == {
+        "hindsight_claims": 0.25,
+        "oracle_claims": 0.25,
+        "ungrounded_claims": pytest.approx(1 / 6),
+        "derived_claims": pytest.approx(1 / 6),
+        "claims": 1.5,
+    }
+
+
+def test_dropped_traces_leak_nothing_into_the_data():
+    leak = trace("CPA will settle at $47.37")
+    dropped = Trace(**{**{f: getattr(leak, f) for f in leak.__struct_fields__}, "drop": "residue"})
+    assert figures(grounding_metrics(), arm_of(dropped))["hindsight_claims"] is None
+
+
+@pytest.mark.parametrize(
+    ("citation", "right"),
+    [
+        (("cpa", "c2", "2025-03-13", 52.1), True),
+        (("CPA", "c2", "2025-03-13", 52), True),
+        (("cpa", "c2", "2025-03-13", "$52.10"), True),
+        (("ctr", "c2", "2025-03-13", 1.8), True),
+        (("ctr", "c2", "2025-03-13", "1.84%"), True),
+        (("status", "c2", "", "active"), True),
+        (("cpa", "c2", "", 52.1), True),
+        (("cpa", "c2", "2025-03-13", 52.2), False),
+        (("cpa", "c2", "2025-03-12", 52.1), False),
+        (("cpa", "c1", "2025-03-13", 52.1), False),
+        (("cpm", "c2", "2025-03-13", 52.1), False),
+        (("cpa_matured", "c2", "2025-03-13", 47.37), False),
+        (("status", "c2", "", "PAUSED"), False),
+    ],
+)
+def test_a_citation_is_right_when_a_tool_revealed_it(citation, right):
+    metric, entity, window, value = citation
+    cited = Citation(metric=metric, entity=entity, window=window, value=value)
+    assert any(supports(fact, cited) for fact in SEEN) is right
+
+
+def test_citation_precision_and_rate_equal_the_count_by_hand():
+    good = Citation(metric="cpa", entity="c2", window="2025-03-13", value=52.1)
+    bad = Citation(metric="cpa", entity="c2", window="2025-03-13", value=47.37)
+    found = figures(
+        citation_metrics(),
+        arm_of(trace("", citations=(good, bad, bad)), trace("", citations=(bad,)), trace("")),
+    )
+    assert found == {"citation_precision": 0.25, "citation_rate": pytest.approx(1 / 3)}
+
+
+def test_a_trace_that_fetched_nothing_supports_no_citation():
+    good = Citation(metric="cpa", entity="c2", window="2025-03-13", value=52.1)
+    assert (
+        figures(citation_metrics(), arm_of(trace("", messages=(), citations=(good,))))["citation_precision"]
+        == 0
+    )

@@ -1,0 +1,463 @@
+"""The client's side: what is sent, what is read, and what every failure tells the user."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import pickle
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+import respx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opoi.errors import EndpointError, UsageError
+from opoi.models.endpoint import EndpointModel, is_loopback, list_models
+from opoi.models.faults import EndpointFaultError, Where
+from opoi.protocols import Model
+from opoi.types import Fact, Message, Reply, ToolCall, ToolSpec, Usage
+
+BASE = "http://127.0.0.1:9/v1"
+CHAT = f"{BASE}/chat/completions"
+CANARY = "sk-canary-5f1e8d77c0ffee"
+TASK = Message(role="user", content="Open the valve?", author="suite")
+GAUGE = ToolSpec(name="read_gauge", description="Reads.", parameters={"type": "object"})
+
+
+@pytest.fixture
+def server() -> Iterator[respx.MockRouter]:
+    with respx.mock(assert_all_called=False) as router:
+        yield router
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., EndpointModel]]:
+    made = []
+
+    def build(**settings: object) -> EndpointModel:
+        model = EndpointModel(BASE, "tiny", **{"api_key": CANARY, "retries": 0, "timeout": 5.0, **settings})
+        made.append(model)
+        return model
+
+    yield build
+    for model in made:
+        model.close()
+
+
+def completion(content: object = "OK", **message: object) -> dict[str, object]:
+    return {
+        "choices": [
+            {"message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
+        ],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+    }
+
+
+def sent(server: respx.MockRouter, index: int = -1) -> dict[str, object]:
+    return json.loads(server.calls[index].request.content)
+
+
+# ---------------------------------------------------------------- what is sent and read
+
+
+def test_an_endpoint_is_a_model(make: Callable[..., EndpointModel]) -> None:
+    assert isinstance(make(), Model)
+    assert make().name == "tiny"
+
+
+def test_reply_holds_text_reason_and_usage(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(json=completion("hold"))
+    assert make().complete([TASK], (), seed=1) == Reply(
+        content="hold",
+        finish_reason="stop",
+        usage=Usage(calls=1, prompt_tokens=7, completion_tokens=3),
+    )
+
+
+def test_request_holds_settings_seed_and_tools_and_no_marks(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(json=completion())
+    marked = Message(
+        role="tool",
+        tool_call_id="call_0",
+        content="{}",
+        author="env",
+        error=True,
+        facts=(Fact("g", "pressure", "2025-01-01", 7, "bar"),),
+    )
+    make(temperature=0.2, max_tokens=9).complete([TASK, marked], [GAUGE], seed=5)
+    assert sent(server) == {
+        "model": "tiny",
+        "seed": 5,
+        "temperature": 0.2,
+        "max_tokens": 9,
+        "messages": [
+            {"role": "user", "content": "Open the valve?"},
+            {"role": "tool", "content": "{}", "tool_call_id": "call_0"},
+        ],
+        "tools": [
+            {
+                "type": "function",
+                "function": {
+                    "name": "read_gauge",
+                    "description": "Reads.",
+                    "parameters": {"type": "object"},
+                },
+            }
+        ],
+    }
+    assert server.calls[0].request.headers["authorization"] == f"Bearer {CANARY}"
+
+
+def test_none_leaves_a_field_out_and_content_is_never_null(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(json=completion())
+    call = ToolCall(id="call_0", name="read_gauge", arguments="{}")
+    silent = Message(role="assistant", tool_calls=(call,), author="student")
+    extra = {"max_tokens": None, "max_completion_tokens": 5, "top_k": 3}
+    make(temperature=None, extra_body=extra).complete([TASK, silent], (), seed=0)
+    body = sent(server)
+    assert set(body) == {"model", "messages", "seed", "max_completion_tokens", "top_k"}
+    assert body["messages"][1]["content"] == ""
+
+
+@pytest.mark.parametrize("field", ["messages", "model", "n", "seed", "stream", "tools"])
+def test_extra_body_cannot_touch_what_opoi_sets(field: str, make: Callable[..., EndpointModel]) -> None:
+    with pytest.raises(UsageError, match=field):
+        make(extra_body={field: 1})
+
+
+@given(
+    texts=st.lists(st.text(), min_size=1, max_size=4),
+    seed=st.integers(0, 2**31 - 1),
+    answer=st.text(max_size=40),
+)
+def test_any_text_travels_unchanged(texts: list[str], seed: int, answer: str) -> None:
+    seen: list[dict[str, object]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(json.loads(request.content))
+        return httpx.Response(200, json=completion(answer))
+
+    with httpx.Client(transport=httpx.MockTransport(handle)) as client:
+        model = EndpointModel(BASE, "tiny", api_key="k", http_client=client)
+        messages = [Message(role="user", content=text, author="suite") for text in texts]
+        assert model.complete(messages, (), seed=seed).content == answer
+    assert [message["content"] for message in seen[0]["messages"]] == texts
+    assert seen[0]["seed"] == seed
+
+
+def test_calls_left_as_text_are_read_only_where_tools_were_offered(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    raw = 'I look.\n<tool_call>\n{"name": "read_gauge", "arguments": {"gauge": "g1"}}\n</tool_call>'
+    server.post(CHAT).respond(json=completion(raw))
+    reply = make().complete([TASK], [GAUGE], seed=0)
+    assert reply.content == "I look."
+    assert reply.tool_calls == (ToolCall(id="call_0", name="read_gauge", arguments='{"gauge": "g1"}'),)
+    assert reply.finish_reason == "tool_calls"
+    assert make().complete([TASK], (), seed=0).content == raw
+
+
+def test_newer_http_client_works_as_well() -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=completion("two")))
+    with httpx2.Client(transport=transport) as client:
+        model = EndpointModel(BASE, "tiny", api_key="k", http_client=client)
+        assert model.complete([TASK], (), seed=0).content == "two"
+
+    def refuse(request: object) -> None:
+        raise httpx2.ConnectError("refused")
+
+    with httpx2.Client(transport=httpx2.MockTransport(refuse)) as client:
+        model = EndpointModel(BASE, "tiny", api_key="k", http_client=client, retries=0)
+        with pytest.raises(EndpointFaultError, match="cannot connect") as caught:
+            model.complete([TASK], (), seed=0)
+    assert caught.value.kind == "unreachable"
+
+
+# ---------------------------------------------------------------- failures
+
+HTML = "<html><title>Welcome to a web server</title></html>"
+
+FAULTS = [
+    # answer, kind, fatal, words of the message
+    (
+        httpx.Response(401, json={"error": {"message": f"bad key {CANARY}"}}),
+        "key",
+        True,
+        "does not accept the key",
+    ),
+    (httpx.Response(403, json={"error": {"message": "no"}}), "key", True, "HTTP 403"),
+    (httpx.Response(404, json={"detail": "Not Found"}), "missing", True, "'tiny'"),
+    (httpx.Response(405, text="Method Not Allowed"), "missing", True, "no such path"),
+    (httpx.Response(308, headers={"location": "https://x.example/v1"}), "missing", True, "x.example"),
+    (
+        httpx.Response(400, json={"error": {"message": "request exceeds the available context size"}}),
+        "request",
+        False,
+        "longer than the model's context",
+    ),
+    (
+        httpx.Response(400, json={"error": {"message": '"auto" tool choice requires a parser'}}),
+        "request",
+        False,
+        "--enable-auto-tool-choice",
+    ),
+    (
+        httpx.Response(400, json={"error": {"message": "Unsupported parameter: 'max_tokens'"}}),
+        "request",
+        False,
+        "max_tokens",
+    ),
+    (httpx.Response(422, json={"detail": "Unexpected fields: seed"}), "request", False, "Unexpected fields"),
+    (httpx.Response(429, json={"error": {"message": "slow down"}}), "rate", False, "slow down"),
+    (httpx.Response(429, json={"error": {"message": "exceeded your quota"}}), "rate", True, "billing"),
+    (httpx.Response(500, json={"error": {"message": "tools need --jinja"}}), "server", False, "--jinja"),
+    (httpx.Response(503, text="loading"), "server", False, "Service Unavailable"),
+    (httpx.Response(599, text=""), "server", False, "HTTP 599"),
+    (httpx.Response(200, text=HTML), "garbage", False, "Welcome"),
+    (httpx.Response(200, text=""), "garbage", False, "empty"),
+    (httpx.Response(200, json={"ok": True}), "garbage", False, "choices"),
+    (httpx.Response(200, json={"choices": []}), "garbage", False, "empty"),
+    (httpx.Response(200, json={"error": {"message": "upstream down"}}), "garbage", False, "upstream down"),
+    (
+        httpx.Response(200, content=b'{"choices": [{"message": {"content": "\xff"}}]}'),
+        "garbage",
+        False,
+        "utf-8",
+    ),
+    (httpx.Response(200, content=b"[" * 200_000), "garbage", False, "else than was asked for"),
+    (httpx.ConnectError(f"refused {CANARY}"), "unreachable", True, "curl"),
+    (httpx.ConnectTimeout("slow"), "unreachable", True, "no connection within 5 s"),
+    (httpx.ReadTimeout("slow"), "timeout", False, "within 5 s"),
+    (httpx.RemoteProtocolError("Server disconnected"), "connection", False, "Server disconnected"),
+    (httpx.DecodingError("not gzip"), "garbage", False, "compression"),
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "fatal", "words"), FAULTS, ids=[f"{i}-{row[1]}" for i, row in enumerate(FAULTS)]
+)
+def test_every_failure_is_an_endpoint_error_that_says_what_to_do(
+    answer: httpx.Response | Exception,
+    kind: str,
+    fatal: bool,
+    words: str,
+    server: respx.MockRouter,
+    make: Callable[..., EndpointModel],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    route = server.post(CHAT)
+    route.mock(**({"side_effect": answer} if isinstance(answer, Exception) else {"return_value": answer}))
+    model = make()
+    with caplog.at_level(logging.DEBUG), pytest.raises(EndpointError) as caught:
+        model.complete([TASK], (), seed=0)
+    fault = caught.value
+    assert isinstance(fault, EndpointFaultError)
+    assert (fault.kind, fault.fatal) == (kind, fatal)
+    assert words in str(fault)
+    assert fault.fix
+    assert len(fault.why) <= 300
+    assert fault.__cause__ is None
+    assert fault.__context__ is None
+    below = caught.tb.tb_next  # without this test's own locals
+    shown = "".join(traceback.TracebackException(type(fault), fault, below, capture_locals=True).format())
+    for text in (str(fault), repr(fault), shown, caplog.text, repr(model), repr(vars(fault))):
+        assert CANARY not in text
+
+
+def test_faults_can_cross_processes() -> None:
+    fault = Where(BASE, "tiny", CANARY).status(401, b"no")
+    copy = pickle.loads(pickle.dumps(fault))
+    assert (str(copy), copy.kind, copy.fatal) == (str(fault), "key", True)
+
+
+def test_text_that_is_not_unicode_is_said_to_be_so(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(json=completion())
+    broken = Message(role="user", content="\ud800", author="suite")
+    with pytest.raises(EndpointFaultError, match="cannot be sent"):
+        make().complete([broken], (), seed=0)
+
+
+@given(body=st.binary(max_size=300), code=st.integers(300, 599))
+def test_any_error_body_gives_one_short_printable_line(body: bytes, code: int) -> None:
+    fault = Where(BASE, "tiny", CANARY).status(code, body + CANARY.encode())
+    assert CANARY not in str(fault)
+    assert len(fault.why) <= 300
+    assert fault.why.isprintable()
+
+
+def test_retries_are_the_clients_and_can_be_switched_off(
+    server: respx.MockRouter, make: Callable[..., EndpointModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.time.sleep", lambda _: None)
+    flaky = [httpx.Response(503), httpx.ReadTimeout("slow"), httpx.Response(200, json=completion("third"))]
+    server.post(CHAT).mock(side_effect=flaky)
+    assert make(retries=2).complete([TASK], (), seed=0).content == "third"
+    assert server.calls.call_count == 3
+    assert {call.request.content for call in server.calls} == {server.calls[0].request.content}
+
+
+def test_a_short_key_is_a_placeholder_and_garbles_nothing() -> None:
+    assert "no model" in str(Where(BASE, "tiny", "no").status(500, b"no model"))
+
+
+# ---------------------------------------------------------------- preflight and listing
+
+
+def test_check_asks_for_one_token(server: respx.MockRouter, make: Callable[..., EndpointModel]) -> None:
+    server.post(CHAT).respond(json=completion(""))
+    make().check()
+    make(extra_body={"max_tokens": None, "max_completion_tokens": 64}).check()
+    assert sent(server, 0)["max_tokens"] == 1
+    assert (sent(server, 1).get("max_tokens"), sent(server, 1)["max_completion_tokens"]) == (None, 1)
+
+
+def test_check_forgives_a_server_that_finds_one_token_too_short(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    short = httpx.Response(400, json={"error": {"message": "output must be at least 16"}})
+    server.post(CHAT).mock(side_effect=[short, httpx.Response(200, json=completion())])
+    make(max_tokens=64).check()
+    assert [sent(server, i)["max_tokens"] for i in (0, 1)] == [1, 64]
+
+
+def test_check_tells_what_would_stop_a_run(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).mock(side_effect=httpx.ConnectError("refused"))
+    with pytest.raises(EndpointFaultError, match="is the server running"):
+        make().check()
+    server.post(CHAT).respond(400, json={"error": {"message": "no chat template"}})
+    with pytest.raises(EndpointFaultError, match="no chat template"):
+        make().check()
+
+
+def test_models_are_listed_in_the_order_of_the_server(server: respx.MockRouter) -> None:
+    server.get(f"{BASE}/models").respond(json={"object": "list", "data": [{"id": "b"}, {"id": "a"}]})
+    assert list_models(BASE, api_key="k") == ("b", "a")
+    server.get(f"{BASE}/models").respond(text=HTML)
+    with pytest.raises(EndpointFaultError, match="not a list of models"):
+        list_models(BASE, api_key="k")
+    server.get(f"{BASE}/models").respond(401)
+    with pytest.raises(EndpointFaultError, match="key"):
+        list_models(BASE, api_key="k")
+
+
+# ---------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8000",
+        "ftp://x/v1",
+        "http://",
+        "http://u:p@x/v1",
+        "http://x/v1?key=1",
+        "http://x:y/v1",
+        f"{CHAT}",
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_at_once(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        EndpointModel(url, "tiny", api_key="k")
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("key", ["", "  ", f"{CANARY}\n{CANARY}", f"“{CANARY}”", f"{CANARY} x"])
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        EndpointModel(BASE, "tiny", api_key=key)
+    assert CANARY not in str(caught.value)
+
+
+def test_a_line_break_after_the_key_is_forgiven(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(json=completion())
+    make(api_key=f"{CANARY}\n").complete([TASK], (), seed=0)
+    assert server.calls[0].request.headers["authorization"] == f"Bearer {CANARY}"
+
+
+@pytest.mark.parametrize("settings", [{"timeout": 0.0}, {"timeout": -1.0}, {"retries": -1}])
+def test_settings_out_of_range_are_refused(
+    settings: dict[str, float], make: Callable[..., EndpointModel]
+) -> None:
+    with pytest.raises(UsageError):
+        make(**settings)
+    with pytest.raises(UsageError, match="name of a model"):
+        EndpointModel(BASE, "", api_key="k")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://localhost:1/v1", True),
+        ("http://a.localhost/v1", True),
+        ("http://127.8.9.1/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://10.0.0.1/v1", False),
+        ("https://localhost.example/v1", False),
+    ],
+)
+def test_loopback_is_told_by_host(url: str, expected: bool) -> None:
+    assert is_loopback(url) is expected
+
+
+def test_a_proxy_is_not_asked_for_loopback(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[..., EndpointModel]
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(EndpointFaultError, match=re.escape(BASE)):
+        make().complete([TASK], (), seed=0)
+
+
+def test_a_client_of_the_caller_stays_open() -> None:
+    with httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json=completion()))
+    ) as client:
+        with EndpointModel(BASE, "tiny", api_key="k", http_client=client) as model:
+            model.complete([TASK], (), seed=0)
+        assert not client.is_closed
+
+
+def test_a_forgotten_model_closes_its_connections() -> None:
+    model = EndpointModel(BASE, "tiny", api_key="k")
+    client = model._line._client
+    del model
+    gc.collect()
+    assert client.is_closed()
+
+
+def test_the_package_is_cheap_to_import() -> None:
+    names = "endpoint", "faults", "resolve", "scripted", "toolcalls"
+    code = (
+        "import sys;"
+        + "".join(f"import opoi.models.{name};" for name in names)
+        + "print('openai' in sys.modules)"
+    )
+    path = [entry for entry in sys.path if entry]
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}; {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "False"
