@@ -1,0 +1,1 @@
+"""Environments for `opoi`: simulated worlds with known truth, their tools, experts and stand-in models."""
