@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 import respx
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opoi.errors import EndpointError, UsageError
@@ -138,6 +138,7 @@ def test_extra_body_cannot_touch_what_opoi_sets(field: str, make: Callable[..., 
         make(extra_body={field: 1})
 
 
+@settings(deadline=None)  # the first example imports openai
 @given(
     texts=st.lists(st.text(), min_size=1, max_size=4),
     seed=st.integers(0, 2**31 - 1),
@@ -225,6 +226,12 @@ FAULTS = [
     (httpx.Response(429, json={"error": {"message": "slow down"}}), "rate", False, "slow down"),
     (httpx.Response(429, json={"error": {"message": "exceeded your quota"}}), "rate", True, "billing"),
     (httpx.Response(500, json={"error": {"message": "tools need --jinja"}}), "server", False, "--jinja"),
+    (
+        httpx.Response(500, json={"error": {"message": "Failed to parse tool call arguments as JSON"}}),
+        "server",
+        False,
+        "cannot read (back)",
+    ),
     (httpx.Response(503, text="loading"), "server", False, "Service Unavailable"),
     (httpx.Response(599, text=""), "server", False, "HTTP 599"),
     (httpx.Response(200, text=HTML), "garbage", False, "Welcome"),

@@ -1,0 +1,226 @@
+"""What can go wrong between us and a model endpoint, in words that help.
+
+Pure functions from what was observed (a status, a body, a broken connection) to the error that a person
+reads. No HTTP library is imported here.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Literal
+
+import msgspec
+
+from opoi.errors import EndpointError
+
+__all__ = ["EndpointFaultError", "Kind", "Where"]
+
+Kind = Literal[
+    "unreachable", "timeout", "connection", "key", "missing", "request", "rate", "server", "garbage"
+]
+"""`unreachable`: nothing listens there. `timeout`: no answer in time. `connection`: it broke midway.
+`key`: 401 or 403. `missing`: wrong path or model. `request`: the request was refused (context overflow,
+unsupported option). `rate`: 429. `server`: 5xx. `garbage`: an answer that is not a chat completion."""
+
+_SHOWN = 300
+"""Most characters of a server's own words in a message."""
+
+_SHORTEST_SECRET = 8
+"""Shorter keys are placeholders; hiding them would only garble messages."""
+
+
+class EndpointFaultError(EndpointError):
+    """An endpoint gave no usable answer, with the kind of failure.
+
+    Args:
+        what: What happened.
+        kind: Which of the known failures it is.
+        why: The server's or the system's own words, shortened, without the key.
+        fix: What to do next.
+        fatal: No other request will fare better, so a run should stop.
+    """
+
+    def __init__(
+        self, what: str, *, kind: Kind = "server", why: str = "", fix: str = "", fatal: bool = False
+    ) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.kind: Kind = kind
+        self.fatal = fatal
+
+
+class Where:
+    """What the messages of one endpoint have in common.
+
+    Args:
+        url: Base URL.
+        model: Name of the model asked for, `""` where none is.
+        secret: The key, to be hidden wherever a server echoes it.
+    """
+
+    def __init__(self, url: str, model: str, secret: str) -> None:
+        self.url = url
+        self.model = model
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return f"Where(url={self.url!r}, model={self.model!r})"
+
+    def quote(self, text: str) -> str:
+        """Return foreign text on one line, shortened, with the key hidden."""
+        if len(self._secret) >= _SHORTEST_SECRET:
+            text = text.replace(self._secret, "[key]")
+        line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        return line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
+
+    def unreachable(self, reason: str) -> EndpointFaultError:
+        """Nothing accepts connections at the URL."""
+        return EndpointFaultError(
+            f"cannot connect to {self.url}",
+            kind="unreachable",
+            why=self.quote(reason),
+            fix=f"is the server running? try: curl {self.url}/models",
+            fatal=True,
+        )
+
+    def broken(self, reason: str) -> EndpointFaultError:
+        """The connection was made and then failed."""
+        return EndpointFaultError(
+            f"the connection to {self.url} broke before there was an answer",
+            kind="connection",
+            why=self.quote(reason),
+            fix="see the server's log; it may have crashed or run out of memory",
+        )
+
+    def timeout(self, seconds: float) -> EndpointFaultError:
+        """No answer came in time."""
+        return EndpointFaultError(
+            f"{self.url} did not answer within {seconds:g} s",
+            kind="timeout",
+            fix="raise `timeout`, lower `max_tokens`, or send fewer requests at once",
+        )
+
+    def garbage(self, problem: str, body: bytes) -> EndpointFaultError:
+        """The server said 200 and sent something that is not what was asked for."""
+        said = said_in(body)
+        return EndpointFaultError(
+            f"{self.url} answered with something else than was asked for",
+            kind="garbage",
+            why=self.quote(f"{problem}; it starts: {said[:120]}" if said else f"{problem}; it is empty"),
+            fix="check that the base URL is that of an OpenAI-compatible API; it usually ends in /v1",
+        )
+
+    def unsendable(self, reason: str) -> EndpointFaultError:
+        """The messages cannot be written as JSON."""
+        return EndpointFaultError(
+            f"the messages for {self.url} cannot be sent",
+            kind="request",
+            why=self.quote(reason),
+            fix="look for text that is not valid Unicode, e.g. half of a surrogate pair",
+        )
+
+    def status(self, code: int, body: bytes, location: str = "") -> EndpointFaultError:
+        """The server answered with an HTTP status that is not success."""
+        said = self.quote(said_in(body))
+        if code in (401, 403):
+            return self._key(code, said)
+        if code == 429:
+            return self._rate(said)
+        if code in (404, 405):
+            return self._missing(code, said)
+        if 300 <= code < 400:
+            return EndpointFaultError(
+                f"{self.url} redirects elsewhere ({_name(code)})",
+                kind="missing",
+                why=self.quote(location) or said,
+                fix="use the final address as base URL; redirects are not followed, so that no key travels",
+                fatal=True,
+            )
+        if code >= 500:
+            return EndpointFaultError(
+                f"{self.url} failed ({_name(code)})",
+                kind="server",
+                why=said,
+                fix=_hint(said) or "see the server's log",
+            )
+        return EndpointFaultError(
+            f"{self.url} refused the request ({_name(code)})",
+            kind="request",
+            why=said,
+            fix=_hint(said) or "see the server's words above and its documentation",
+        )
+
+    def _key(self, code: int, said: str) -> EndpointFaultError:
+        return EndpointFaultError(
+            f"{self.url} does not accept the key ({_name(code)})",
+            kind="key",
+            why=said,
+            fix="check the key in the environment variable named by `api_key_env`, and what it may access",
+            fatal=True,
+        )
+
+    def _rate(self, said: str) -> EndpointFaultError:
+        spent = "quota" in said.lower() or "billing" in said.lower()
+        return EndpointFaultError(
+            f"{self.url} is limiting requests ({_name(429)})",
+            kind="rate",
+            why=said,
+            fix="check plan and billing" if spent else "send fewer requests at once, or raise `retries`",
+            fatal=spent,
+        )
+
+    def _missing(self, code: int, said: str) -> EndpointFaultError:
+        model = f" or does not know the model {self.model!r}" if self.model else ""
+        return EndpointFaultError(
+            f"{self.url} has no such path{model} ({_name(code)})",
+            kind="missing",
+            why=said,
+            fix=f"the base URL usually ends in /v1; list the models with: curl {self.url}/models",
+            fatal=True,
+        )
+
+
+def said_in(body: bytes) -> str:
+    """Return the words of an error body: `error.message`, `detail`, `message`, or the text as it is."""
+    text = body.decode("utf-8", "replace")
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return text
+    for key in ("error", "detail", "message"):
+        if isinstance(found, dict) and found.get(key):
+            found = found[key]
+    return found if isinstance(found, str) else text
+
+
+def _name(code: int) -> str:
+    try:
+        return f"HTTP {code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return f"HTTP {code}"
+
+
+_HINTS = (
+    (
+        ("context length", "context size", "context window", "maximum context", "n_ctx", "too long"),
+        "the conversation is longer than the model's context: serve it with a longer one, or lower `turns`",
+    ),
+    (
+        ("tool call arguments", "does not match the expected"),
+        "the model wrote a tool call that the server cannot read (back): raise `max_tokens` if it was cut",
+    ),
+    (
+        ("max_completion_tokens", "max_tokens"),
+        "set `max_tokens` to a value that the server takes, or leave it out and send another field",
+    ),
+    (("temperature",), "this model takes no such temperature: leave `temperature` out"),
+    (
+        ("tool", "jinja", "function call"),
+        "serve a model with tool calling switched on (vLLM: --enable-auto-tool-choice and a parser; "
+        "llama.cpp: --jinja)",
+    ),
+)
+
+
+def _hint(said: str) -> str:
+    low = said.lower()
+    return next((hint for words, hint in _HINTS if any(word in low for word in words)), "")

@@ -1,0 +1,140 @@
+"""From the text in a setting to a model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from opoi.errors import OpoiError, PluginError, UsageError
+from opoi.protocols import Model, Suite
+
+__all__ = ["STAND_IN", "ModelSettings", "resolve_model"]
+
+STAND_IN = "stand-in"
+"""The reference of the model that a suite brings along."""
+
+_FORMS = "stand-in, stand-in:PERSONA, stand-in:FILE.toml, http(s)://HOST/v1, module:attr or path/file.py:attr"
+
+_NO_KEY = "no-key"
+
+
+class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to talk to an endpoint. The stand-in and plug-ins take no notice of it.
+
+    Attributes:
+        name: Name of the model on the server; `""` takes the only one that it lists.
+        api_key_env: Environment variable that holds the key. The key itself is never a setting.
+        temperature: Sampling temperature; None sends none.
+        max_tokens: Most tokens of one answer; None sends none.
+        timeout: Seconds without a byte from the server before a try is given up.
+        retries: Tries after the first.
+    """
+
+    name: str = ""
+    api_key_env: str = "OPENAI_API_KEY"
+    temperature: Annotated[float, Meta(ge=0)] | None = 0.7
+    max_tokens: Annotated[int, Meta(ge=1)] | None = 1024
+    timeout: Annotated[float, Meta(gt=0)] = 120.0
+    retries: Annotated[int, Meta(ge=0)] = 2
+
+
+def resolve_model(reference: str, *, suite: Suite, settings: ModelSettings) -> Model:
+    """Return the model that a reference names.
+
+    Args:
+        reference: `stand-in`, `stand-in:PERSONA`, `stand-in:FILE.toml`, a base URL, `module:attr` or
+            `path/file.py:attr`; an attribute may be a model, or a class or function that makes one.
+        suite: Brings the stand-in.
+        settings: For endpoints.
+
+    Raises:
+        UsageError: There is no such model, or it needs a name or a key that was not given.
+        PluginError: A plug-in broke, or made something that is not a model.
+        EndpointError: The endpoint was asked which models it has, and did not say.
+    """
+    head, _, persona = reference.partition(":")
+    if head == STAND_IN:
+        return _stand_in(suite, persona, reference)
+    if reference.startswith(("http://", "https://")):
+        return _endpoint(reference, settings)
+    if ":" not in reference:
+        raise UsageError(f"{reference!r} does not name a model", why=f"known forms: {_FORMS}")
+    return _plugin(reference)
+
+
+def _stand_in(suite: Suite, persona: str, reference: str) -> Model:
+    if reference == STAND_IN:
+        return suite.stand_in()
+    if not persona:
+        raise UsageError(f"{reference!r} names no persona", why=f"known forms: {_FORMS}")
+    return suite.stand_in(Path(persona) if persona.endswith(".toml") else persona)
+
+
+def _endpoint(url: str, settings: ModelSettings) -> Model:
+    from opoi.models.endpoint import EndpointModel
+
+    key = _key(url, settings)
+    return EndpointModel(
+        url,
+        settings.name or _only_model(url, key, settings),
+        api_key=key,
+        temperature=settings.temperature,
+        max_tokens=settings.max_tokens,
+        timeout=settings.timeout,
+        retries=settings.retries,
+    )
+
+
+def _key(url: str, settings: ModelSettings) -> str:
+    from opoi.models.endpoint import is_loopback
+
+    key = os.environ.get(settings.api_key_env, "")
+    if key:
+        return key
+    if is_loopback(url):
+        return _NO_KEY
+    raise UsageError(
+        f"there is no key for {url}",
+        why=f"the environment variable {settings.api_key_env} is not set",
+        fix="set it (any text will do for a server that wants no key), or name another in `api_key_env`",
+    )
+
+
+def _only_model(url: str, key: str, settings: ModelSettings) -> str:
+    from opoi.models.endpoint import list_models
+
+    names = list_models(url, api_key=key, timeout=settings.timeout, retries=settings.retries)
+    if len(names) == 1:
+        return names[0]
+    raise UsageError(
+        f"which model of {url}?",
+        why=f"it offers: {', '.join(names)}" if names else "it lists none",
+        fix="set the model's name",
+    )
+
+
+def _plugin(reference: str) -> Model:
+    from opoi.registry import load
+
+    found = load(reference, "model")
+    if isinstance(found, type) or (callable(found) and not isinstance(found, Model)):
+        try:
+            found = found()
+        except OpoiError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"the model {reference!r} cannot be made",
+                why=f"{type(error).__name__}: {error}",
+                fix="a class or function that is named as a model is called without arguments",
+            ) from error
+    if not isinstance(found, Model):
+        raise PluginError(
+            f"{reference!r} is not a model",
+            why=f"it is {type(found).__name__!r} and lacks `name` or `complete`",
+            fix="see opoi.protocols.Model, and opoi.models.scripted for a small one",
+        )
+    return found
