@@ -148,6 +148,7 @@ def test_unreachable_targets_are_kept_actions_that_observation_does_not_support(
 answers = st.lists(st.sampled_from([*ACTIONS, ""]), min_size=2, max_size=6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(answers, min_size=1, max_size=5))
 def test_consensus_equals_brute_force_over_runs_and_pairs(scenarios):
     groups = [
@@ -215,20 +216,22 @@ def test_edited_share_is_by_characters():
     ("window", "late"),
     [
         ("2025-03-13", 0),
-        ("2025-03-14", 1),
+        ("2025-03-14", 0),
+        ("2025-03-15", 1),
         ("2025-03-01..2025-03-13", 0),
         ("2025-03-08..2025-03-15", 1),
         ("", 0),
     ],
 )
-def test_a_fact_of_the_decision_day_or_later_is_an_as_of_violation(window, late):
+def test_a_fact_from_after_the_decision_day_is_an_as_of_violation(window, late):
     nested = Message(role="tool", author="env", facts=(Fact("c1", "cpa", window, 1.0, "USD"),))
     tool = Message(role="tool", author="env", sub=(nested,))
     assert value("as_of_violations", group("s", cleaned(messages=[tool]))) == late
 
 
-def test_residue_is_over_kept_traces_and_before_cleaning_over_attempted_ones():
-    edit = Edit(rule="residue/told", message=(0,), removed="I was told")
+@pytest.mark.parametrize("rule", ["residue/told", "rewrite/told", "resample"])
+def test_residue_is_over_kept_traces_and_before_cleaning_over_attempted_ones(rule):
+    edit = Edit(rule=rule, message=(0,), removed="I was told")
     one = group(
         "s",
         cleaned(run=0, edits=(edit,)),

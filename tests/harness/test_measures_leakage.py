@@ -294,6 +294,19 @@ def test_a_hidden_value_that_a_tool_also_revealed_is_observed():
     assert sources("CPA $47.37", messages=(tool,)) == ["observed"]
 
 
+def test_a_hidden_value_to_four_digits_is_hindsight_even_where_arithmetic_reaches_it():
+    facts = (Fact("c2", "cpa", "2025-03-13", 60.0, "USD"), Fact("c2", "cpa", "2025-03-12", 12.63, "USD"))
+    tool = Message(role="tool", author="env", facts=facts)
+    assert sources("CPA $47.37", messages=(tool,)) == ["hindsight"]
+    assert sources("CPA $47.4", messages=(tool,)) == ["derived"]
+
+
+def test_a_hidden_value_to_three_digits_is_hindsight_even_where_an_observed_one_is_near():
+    tool = Message(role="tool", author="env", facts=(Fact("c2", "cpa", "", 47.5, "USD"),))
+    assert sources("CPA $47.4", messages=(tool,)) == ["hindsight"]
+    assert sources("CPA $47.6", messages=(tool,)) == ["observed"]
+
+
 def test_a_day_to_come_is_a_plan_unless_it_is_hidden():
     assert sources("look again on 2025-03-18") == []
     assert sources("promotion ends 2025-03-21") == ["hindsight"]
@@ -318,7 +331,7 @@ def test_what_has_no_source_is_fabricated(text):
 
 
 def test_a_single_digit_is_never_hindsight():
-    hidden = SCENARIO.truth.hidden + (Hidden(fact=Fact("c2", "x", "", 9000, "USD"), channel="hidden"),)
+    hidden = (*SCENARIO.truth.hidden, Hidden(fact=Fact("c2", "x", "", 9000, "USD"), channel="hidden"))
     world = Scenario(
         **{
             **{f: getattr(SCENARIO, f) for f in SCENARIO.__struct_fields__},

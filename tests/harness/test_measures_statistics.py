@@ -127,7 +127,9 @@ def test_sums_on_the_grid_do_not_depend_on_the_order(values, rng):
 @given(st.lists(floats, min_size=1, max_size=60))
 def test_the_grid_moves_values_by_next_to_nothing(values):
     before = np.array(values)[:, None]
-    assert np.allclose(on_grid(before), before, rtol=0, atol=np.abs(before).max() * len(before) * 2.0**-51)
+    assert np.allclose(
+        on_grid(before), before, rtol=0, atol=1e-300 + np.abs(before).max() * len(before) * 2.0**-51
+    )
 
 
 def test_whole_numbers_stay_on_the_grid():
@@ -172,12 +174,12 @@ def test_the_interval_agrees_with_scipys_bootstrap():
 
 def test_the_interval_covers_the_true_share_about_95_times_in_100():
     hits = 0
-    for trial in range(200):
+    for trial in range(100):
         drawn = np.array([float(Stream(trial, "b").chance(0.3, i)) for i in range(60)])[:, None]
         sums = bootstrap_sums(drawn, Stream(trial, "t"), 400)
         low, high = percentile_interval(sums[:, 0] / 60)
         hits += low <= 0.3 <= high
-    assert 180 <= hits <= 199
+    assert 89 <= hits <= 99
 
 
 def test_no_scenario_gives_no_value_and_says_so():

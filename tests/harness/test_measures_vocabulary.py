@@ -221,7 +221,7 @@ texts = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(texts, min_size=4, max_size=7), st.randoms(use_true_random=False))
 def test_the_order_of_scenarios_does_not_matter(rows, rng):
     base = [group(f"s{i}", *row) for i, row in enumerate(rows)]

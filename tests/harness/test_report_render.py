@@ -234,6 +234,16 @@ def test_no_figure_is_lost_at_any_width(width):
             assert re.sub(r"\s+", "", note) in flat
 
 
+@pytest.mark.parametrize("width", range(40, 140, 7))
+def test_no_figure_is_broken_over_lines(width):
+    text = printed(width)
+    for table in build_tables(results()):
+        for row in table.rows:
+            for cell in row[1:]:
+                assert cell.text in text
+                assert cell.interval in text
+
+
 @pytest.mark.parametrize("width", [30, 120])
 def test_names_cannot_steer_the_terminal(width):
     text = printed(width, names=(EVIL,))
@@ -315,6 +325,17 @@ def test_settings_definitions_and_drop_reasons_stand_on_the_page():
     html = page(settings={"model": "stand-in", "runs": 3, "strategies": ["opoi", "opcd"]})
     for text in ("stand-in", "<dd>3</dd>", "opcd", "own figure", "A line.", "noncompliant", "odd 1"):
         assert text in html
+
+
+def test_neither_the_order_of_definitions_in_the_file_nor_a_second_seed_shows():
+    found = results()
+    turned = Results(
+        **{f: getattr(found, f) for f in found.__struct_fields__}
+        | {"definitions": dict(reversed(found.definitions.items()))}
+    )
+    pages = [render(one, settings={"seed": 7}, samples=[], simulated=True) for one in (found, turned)]
+    assert pages[0] == pages[1]
+    assert pages[0].count("<dt>seed</dt>") == 1
 
 
 def test_a_sample_shows_what_cleaning_struck():

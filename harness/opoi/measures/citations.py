@@ -1,0 +1,91 @@
+"""Is the evidence that a decision names really there?
+
+A citation is right when a tool of the same trace revealed a fact of the same entity, metric and window
+whose value it states within rounding. An empty entity or window of a citation matches any.
+Definition: methods specification 5.7, V7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from opoi.measures.leakage.claims import Claimed, number_of
+from opoi.measures.leakage.sources import Values
+from opoi.measures.ratio import Pair, RatioMetric
+from opoi.measures.text import kept, observed
+from opoi.types import Citation, Fact, Group
+
+__all__ = ["citation_metrics", "supports"]
+
+
+def citation_metrics() -> tuple[RatioMetric, ...]:
+    """Return the figures of this module."""
+    return (
+        RatioMetric(
+            "citation_precision",
+            "citation precision",
+            "share",
+            "Share of cited (entity, metric, window, value) tuples that a tool of the trace revealed.",
+            _count,
+        ),
+        RatioMetric(
+            "citation_rate",
+            "traces citing evidence",
+            "share",
+            "Share of kept traces with at least one citation that a tool of the trace revealed.",
+            _count,
+        ),
+    )
+
+
+def supports(fact: Fact, citation: Citation) -> bool:
+    """Return whether a fact is what a citation states."""
+    return (
+        _agree(citation.metric, fact.metric)
+        and (not citation.entity or _agree(citation.entity, fact.entity))
+        and (not citation.window or _agree(citation.window, fact.window))
+        and _same_value(citation.value, fact)
+    )
+
+
+def _agree(left: str, right: str) -> bool:
+    return left.strip().casefold() == right.strip().casefold()
+
+
+def _same_value(value: float | str, fact: Fact) -> bool:
+    claim = number_of(value if isinstance(value, str) else _plain(value))
+    if claim is None:
+        return isinstance(value, str) and _agree(value, str(fact.value))
+    known = Values()
+    known.add_facts([fact])
+    return known.restates(_bare(claim, fact))
+
+
+def _bare(claim: Claimed, fact: Fact) -> Claimed:
+    """Return the claim as the fact's own unit: a citation states a value, its unit is the metric's."""
+    if claim.unit:
+        return claim
+    unit = fact.unit if fact.unit in ("%", "x") else ""
+    return Claimed("number", claim.text, claim.value, claim.step, claim.digits, unit)  # type: ignore[arg-type]
+
+
+def _plain(value: float) -> str:
+    """Return a number in digits, without an exponent."""
+    text = repr(abs(value))
+    return text if "e" not in text and "n" not in text else f"{abs(value):f}"
+
+
+def _count(group: Group) -> Mapping[str, Pair]:
+    cited = right = traces = citing = 0
+    for cleaned in kept(group):
+        trace = cleaned.trace
+        hits = _hits(trace.decision.citations, list(observed(trace.messages)))
+        traces += 1
+        cited += len(trace.decision.citations)
+        right += hits
+        citing += hits > 0
+    return {"citation_precision": (right, cited), "citation_rate": (citing, traces)}
+
+
+def _hits(citations: Iterable[Citation], facts: list[Fact]) -> int:
+    return sum(any(supports(fact, citation) for fact in facts) for citation in citations)

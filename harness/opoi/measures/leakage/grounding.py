@@ -1,0 +1,316 @@
+"""Where does each claim of a trace come from? Hindsight and fabrication by provenance.
+
+Every number, date and id in the rationale of a kept trace is traced to a source. Sources are tried in
+this order, so that legal ones win ties and leak rates are lower bounds:
+
+1. `prompt`: stands in the prompt, or in a later message of the user that is not the oracle's;
+2. `observed`: a fact that a tool message at or before the claim revealed, nested runs included, or a
+   number in that message's text;
+3. `decided`: a number of the decision itself, e.g. the new budget;
+4. `derived`: whitelisted arithmetic on observed values of one entity (see `sources`);
+5. `hindsight`: a fact that no tool reveals (`Truth.hidden`), or a claim or outcome of the verdict that
+   rests on hindsight or on the world outside;
+6. `oracle`: anything else in the verdict or the injected text;
+7. `none`: fabricated.
+
+Arithmetic and the tolerance of 0.5 % reach almost every short number by chance. So a value that restates
+a hidden one to the digit counts as hindsight before `derived` from 4 significant digits on, and before
+an observed value that is only near from 3 digits on; a hidden value never matches a single digit.
+Definition: methods specification 5.8, L2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Literal
+
+from opoi.measures.leakage.claims import Claimed, find_claims, find_ids, find_numbers, id_shapes, without_ids
+from opoi.measures.leakage.sources import Derived, UnitClass, Values, unit_class
+from opoi.measures.ratio import Pair, RatioMetric
+from opoi.measures.text import kept, observed, rationale
+from opoi.types import Fact, Group, Message, Scenario, Trace, Verdict
+
+__all__ = ["Provenance", "Source", "grounding_metrics", "trace_claims"]
+
+Source = Literal["prompt", "observed", "decided", "derived", "hindsight", "oracle", "none"]
+
+_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class Provenance:
+    """Privileged sources of one scenario: what the agent cannot know, and what the oracle said.
+
+    Args:
+        scenario: Holds the hidden facts.
+        verdict: Holds the expert's claims.
+    """
+
+    def __init__(self, scenario: Scenario, verdict: Verdict | None) -> None:
+        self.scenario = scenario
+        self.hindsight = Values()
+        self.oracle = Values()
+        facts = [hidden.fact for hidden in scenario.truth.hidden]
+        hindsight_texts: list[str] = []
+        oracle_texts: list[str] = []
+        if verdict is not None:
+            for claim in verdict.claims:
+                secret = claim.origin != "observable"
+                (hindsight_texts if secret else oracle_texts).append(claim.text)
+                facts.extend(claim.facts if secret else ())
+                self.oracle.add_facts(claim.facts)
+            hindsight_texts.append(verdict.outcome)
+            oracle_texts += [verdict.phrase, verdict.feedback]
+        self.hindsight.add_facts(facts)
+        for text in hindsight_texts:
+            self.hindsight.add_numbers(find_numbers(text))
+        for text in oracle_texts:
+            self.oracle.add_numbers(find_numbers(text))
+        self.hindsight_text = "\n".join([*hindsight_texts, *(str(fact.value) for fact in facts)])
+        self.hindsight_ids = {fact.entity for fact in facts}
+        self.oracle_text = "\n".join(oracle_texts)
+
+
+class _Ledger:
+    """Legal sources of one trace up to one position, read from the front."""
+
+    def __init__(self, trace: Trace, scenario: Scenario) -> None:
+        self.trace = trace
+        self.year = trace.as_of[:4]
+        self.read = 0
+        self.facts: list[Fact] = []
+        self.seen = Values()
+        self.prompt = Values()
+        self.texts: list[str] = []
+        self.tool_texts: list[str] = []
+        self.days: set[str] = {trace.as_of}
+        self.ids: set[str] = {scenario.entity}
+        self.own = tuple(_own_numbers(trace.decision.payload))
+        self.decided = Values()
+        for unit, value in self.own:
+            self.decided.add(unit, value)
+            self.decided.add("currency", value)
+            self.decided.add("count", value)
+        self.whispered = Values()
+        for injection in trace.injections:
+            self.whispered.add_numbers(find_numbers(injection.text))
+        self._derived: Derived | None = None
+        self._said: Values | None = None
+        self._instruct(scenario.task)
+        self.own += _targets(scenario.task)
+        for message in trace.prompt:
+            self._instruct(message.content)
+            self.own += _targets(message.content)
+
+    def advance(self, position: int) -> None:
+        """Read the messages before the position."""
+        while self.read < min(position, len(self.trace.messages)):
+            message = self.trace.messages[self.read]
+            self.read += 1
+            if message.role == "tool":
+                self._reveal(message)
+            elif message.role != "assistant" and message.author != "oracle":
+                self._instruct(message.content)
+
+    def _instruct(self, text: str) -> None:
+        self.prompt.add_numbers(_numbers(text))
+        self.days.update(_ISO_DAY.findall(text))
+        self.texts.append(text)
+
+    def _reveal(self, message: Message) -> None:
+        new = list(observed([message]))
+        self.facts += new
+        self.seen.add_facts(new)
+        self.ids.update(fact.entity for fact in new)
+        for fact in new:
+            self.days.update(_ISO_DAY.findall(fact.window))
+            if isinstance(fact.value, str):
+                self.days.update(_ISO_DAY.findall(fact.value))
+        self.tool_texts += _tool_texts(message)
+        self._derived = self._said = None
+
+    @property
+    def derived(self) -> Derived:
+        """What arithmetic makes of the facts read so far."""
+        if self._derived is None:
+            self._derived = Derived(self.facts, self.own)
+        return self._derived
+
+    @property
+    def said(self) -> Values:
+        """Numbers in the text of the tool messages read so far (facts may leave some untagged)."""
+        if self._said is None:
+            self._said = Values()
+            for text in self.tool_texts:
+                self._said.add_numbers(_numbers(text))
+        return self._said
+
+    def mentions(self, name: str) -> bool:
+        """Return whether an id stands in a text read so far."""
+        return any(_names(name, text) for text in (*self.texts, *self.tool_texts))
+
+    def covers(self, day: str) -> bool:
+        """Return whether a day is known, or lies between known days up to the decision day."""
+        return day in self.days or min(self.days) <= day <= self.trace.as_of
+
+
+def trace_claims(trace: Trace, provenance: Provenance) -> list[tuple[Claimed, Source]]:
+    """Return the distinct claims of a trace, each with its source.
+
+    A claim that is made several times counts once, where it stands first. A day after the decision day
+    that is no hindsight is a plan ("look again on ..."), not a claim.
+
+    Args:
+        trace: After cleaning.
+        provenance: The privileged sources of its scenario.
+    """
+    ledger = _Ledger(trace, provenance.scenario)
+    known = {fact.entity for fact in observed(trace.messages)} | provenance.hindsight_ids
+    shapes = id_shapes(known | {provenance.scenario.entity})
+    found: dict[tuple[str, str], tuple[Claimed, Source]] = {}
+    for position, text in rationale(trace):
+        ledger.advance(position)
+        ids = list(find_ids(text, shapes))
+        for claim in (*find_claims(without_ids(text, shapes), year=ledger.year), *ids):
+            key = (claim.kind, claim.text)
+            if key in found:
+                continue
+            source = _SOURCES[claim.kind](claim, ledger, provenance)
+            if source is not None:
+                found[key] = (claim, source)
+    return list(found.values())
+
+
+def _number_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source:
+    secret = claim.digits > 1 and provenance.hindsight.restates(claim)
+    tiers: tuple[tuple[Source, Any], ...] = (
+        ("prompt", lambda: ledger.prompt.restates(claim)),
+        ("observed", lambda: ledger.seen.restates(claim)),
+        ("decided", lambda: ledger.decided.restates(claim)),
+        ("observed", lambda: secret and ledger.said.restates(claim)),
+        ("hindsight", lambda: secret and claim.digits >= 4),
+        ("derived", lambda: ledger.derived.restates(claim)),
+        ("observed", lambda: ledger.said.restates(claim)),
+        ("hindsight", lambda: secret and claim.digits >= 3),
+        ("observed", lambda: ledger.seen.resembles(claim)),
+        ("hindsight", lambda: secret or (claim.digits > 1 and provenance.hindsight.resembles(claim))),
+        ("oracle", lambda: provenance.oracle.resembles(claim) or ledger.whispered.resembles(claim)),
+    )
+    return next((source for source, holds in tiers if holds()), "none")
+
+
+def _date_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source | None:
+    if ledger.covers(claim.text):
+        return "observed"
+    if claim.text in provenance.hindsight_text:
+        return "hindsight"
+    if claim.text in provenance.oracle_text:
+        return "oracle"
+    return None if claim.text > ledger.trace.as_of else "none"
+
+
+def _id_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source:
+    if claim.text in ledger.ids or ledger.mentions(claim.text):
+        return "observed"
+    if claim.text in provenance.hindsight_ids:
+        return "hindsight"
+    return "oracle" if _names(claim.text, provenance.oracle_text) else "none"
+
+
+_SOURCES = {"number": _number_source, "date": _date_source, "id": _id_source}
+
+
+@lru_cache(maxsize=64)
+def _numbers(text: str) -> tuple[Claimed, ...]:
+    """Return the numbers of a text; the runs of a scenario share their prompt and many tool results."""
+    return tuple(find_numbers(text))
+
+
+def _names(name: str, text: str) -> bool:
+    """Return whether an id stands in a text as a word of its own."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+
+
+def _targets(text: str) -> tuple[tuple[UnitClass, float], ...]:
+    """Return the numbers with a unit in a prompt: targets that observed values are compared with."""
+    return tuple((number.unit, number.value) for number in _numbers(text) if number.unit)
+
+
+def _own_numbers(payload: Mapping[str, Any]) -> Iterable[tuple[UnitClass, float]]:
+    """Yield the numbers of the decision itself; lists hold evidence and are not its own."""
+    for value in payload.values():
+        if isinstance(value, Mapping):
+            yield from _own_numbers(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield unit_class(""), abs(float(value))
+
+
+def _tool_texts(message: Message) -> list[str]:
+    texts = [message.content]
+    for inner in message.sub:
+        if inner.role == "tool":
+            texts += _tool_texts(inner)
+    return texts
+
+
+# ---------------------------------------------------------------- figures
+
+
+def grounding_metrics() -> tuple[RatioMetric, ...]:
+    """Return the figures of this module."""
+    return (
+        RatioMetric(
+            "hindsight_claims",
+            "hindsight claims",
+            "share",
+            "Share of kept traces with a claim whose only source is hidden, the outcome or external.",
+            _count,
+        ),
+        RatioMetric(
+            "oracle_claims",
+            "oracle claims",
+            "share",
+            "Share of kept traces with a claim whose only source is the verdict or the injected text.",
+            _count,
+        ),
+        RatioMetric(
+            "ungrounded_claims",
+            "ungrounded claims",
+            "share",
+            "Share of the distinct claims (numbers, dates, ids) of kept traces that have no source at all.",
+            _count,
+        ),
+        RatioMetric(
+            "derived_claims",
+            "derived claims",
+            "share",
+            "Share of the distinct claims of kept traces that follow from observed values by arithmetic.",
+            _count,
+        ),
+        RatioMetric("claims", "claims / trace", "count", "Distinct checkable claims per kept trace.", _count),
+    )
+
+
+def _count(group: Group) -> Mapping[str, Pair]:
+    provenance = Provenance(group.scenario, group.verdict)
+    totals: Counter[str] = Counter()
+    traces = 0
+    for cleaned in kept(group):
+        traces += 1
+        sources = Counter(source for _, source in trace_claims(cleaned.trace, provenance))
+        totals.update(sources)
+        totals["hindsight traces"] += sources["hindsight"] > 0
+        totals["oracle traces"] += sources["oracle"] > 0
+    claims = sum(totals[source] for source in (*_LEGAL, "hindsight", "oracle", "none"))
+    return {
+        "hindsight_claims": (totals["hindsight traces"], traces),
+        "oracle_claims": (totals["oracle traces"], traces),
+        "ungrounded_claims": (totals["none"], claims),
+        "derived_claims": (totals["derived"], claims),
+        "claims": (claims, traces),
+    }
+
+
+_LEGAL = ("prompt", "observed", "decided", "derived")

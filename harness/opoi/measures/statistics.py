@@ -1,0 +1,196 @@
+"""Uncertainty: the paired bootstrap over scenarios, and Wilson's interval.
+
+The unit is the scenario: all runs of a scenario are drawn together, and one set of draws serves every
+figure of every arm, so that differences between arms are paired. Draws come from `opoi.seeds.Stream`
+and do not depend on numpy's generators.
+
+Sums are exact: columns are first put on a binary grid so coarse that no sum of a resample needs more
+than 53 bits. The order of summation (BLAS, threads, platform) then cannot change a result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from opoi.seeds import Stream
+from opoi.types import Measure
+
+__all__ = [
+    "NOTE_NO_DATA",
+    "Floats",
+    "affordable",
+    "bootstrap_sums",
+    "measure_of",
+    "on_grid",
+    "percentile_interval",
+    "quotient",
+    "ratio_measure",
+    "rounded",
+    "weights",
+    "wilson",
+]
+
+Floats = npt.NDArray[np.float64]
+
+MOST_DRAWS = 40_000_000
+"""Most draws of a scenario in one bootstrap; more scenarios get fewer resamples."""
+
+LEAST_RESAMPLES = 1_000
+CHUNK_DRAWS = 1_000_000
+Z95 = 1.959963984540054
+DIGITS = 12
+
+NOTE_NO_DATA = "nothing to measure"
+NOTE_ONE = "one scenario: no interval"
+NOTE_WILSON = "no variation between scenarios: Wilson interval over scenarios"
+
+
+def affordable(resamples: int, scenarios: int) -> int:
+    """Return how many resamples to make: as asked, fewer for many scenarios, never under 1,000 if asked.
+
+    Args:
+        resamples: Resamples asked for, at least 1.
+        scenarios: Number of scenarios, 0 or more.
+    """
+    cap = max(LEAST_RESAMPLES, MOST_DRAWS // max(1, scenarios))
+    return max(1, min(resamples, cap))
+
+
+def weights(stream: Stream, scenarios: int, resamples: int) -> Iterator[Floats]:
+    """Yield how often each scenario is in each resample, in chunks of shape `(rows, scenarios)`.
+
+    Every row sums to `scenarios`. Row i depends on the stream, i and the number of scenarios alone.
+    The bias of a draw is below `scenarios / 2**32`.
+    """
+    step = max(1, CHUNK_DRAWS // max(1, scenarios))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        count = step * scenarios
+        words = np.frombuffer(stream.raw((count + 1) // 2, "chunk", start), dtype="<u4")
+        drawn = (words[: rows * scenarios].astype(np.uint64) * np.uint64(scenarios)) >> np.uint64(32)
+        offsets = np.repeat(np.arange(rows, dtype=np.int64) * scenarios, scenarios)
+        flat = np.bincount(drawn.astype(np.int64) + offsets, minlength=rows * scenarios)
+        yield flat.reshape(rows, scenarios).astype(np.float64)
+
+
+def on_grid(columns: Floats) -> Floats:
+    """Round each column of shape `(scenarios, columns)` to a grid on which all its sums are exact.
+
+    The grid is at most `scenarios * max|column| * 2**-51`: integers below 2**51 / scenarios stay as
+    they are, other values move by a relative 1e-12 or less for 1,000 scenarios.
+    """
+    if columns.size == 0:
+        return columns
+    largest = np.abs(columns).max(axis=0) * len(columns)
+    _, exponents = np.frexp(largest)
+    grid = np.ldexp(1.0, np.maximum(exponents - 52, -1000))
+    return np.asarray(np.round(columns / grid) * grid, dtype=np.float64)
+
+
+def bootstrap_sums(columns: Floats, stream: Stream, resamples: int) -> Floats:
+    """Return the column sums of every resample of the rows.
+
+    Args:
+        columns: Shape `(scenarios, columns)`, on the grid of `on_grid`.
+        stream: Where the draws come from.
+        resamples: Number of resamples.
+
+    Returns:
+        Sums of shape `(resamples, columns)`.
+    """
+    if len(columns) == 0:
+        return np.zeros((resamples, columns.shape[1]))
+    return np.concatenate([chunk @ columns for chunk in weights(stream, len(columns), resamples)])
+
+
+def percentile_interval(samples: Floats) -> tuple[float, float] | None:
+    """Return the 2.5 and 97.5 percentiles of the finite samples, None where there is none."""
+    finite = samples[np.isfinite(samples)]
+    if finite.size == 0:
+        return None
+    low, high = np.quantile(finite, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def wilson(successes: float, count: float) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval of a share (Wilson 1927).
+
+    Args:
+        successes: From 0 to `count`; need not be whole.
+        count: Number of trials, above 0.
+
+    Raises:
+        ValueError: The numbers are out of range.
+    """
+    if not (count > 0 and 0 <= successes <= count):
+        raise ValueError(f"wilson: need 0 <= successes <= count and count > 0, got {successes} of {count}")
+    share, z2 = successes / count, Z95 * Z95
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == count else min(1.0, centre + half)
+    return low, high
+
+
+def rounded(value: float) -> float:
+    """Return a float with 12 significant digits, so that the last bits of a libm do not show."""
+    return float(f"{value:.{DIGITS}g}") + 0.0
+
+
+def measure_of(value: float, samples: Floats | None, *, n: int, unit: str, note: str = "") -> Measure:
+    """Return a figure with its interval.
+
+    Args:
+        value: The estimate.
+        samples: The estimate in every resample, None where there are none.
+        n: Number of scenarios that contributed.
+        unit: Unit of the figure; a `share` of 0 or 1 without variation gets Wilson's interval.
+        note: What else to say.
+    """
+    value = rounded(value)
+    if n < 2 or samples is None:
+        return Measure(value=value, n=n, note=note or (NOTE_ONE if n < 2 else ""))
+    interval = percentile_interval(samples)
+    if interval is None:
+        return Measure(value=value, n=n, note=note)
+    low, high = (rounded(end) for end in interval)
+    if unit == "share" and low == high and value in (0.0, 1.0):
+        low, high = (rounded(end) for end in wilson(value * n, n))
+        note = "; ".join(part for part in (note, NOTE_WILSON) if part)
+    return Measure(value=value, low=low, high=high, n=n, note=note)
+
+
+def ratio_measure(
+    numerators: Floats,
+    denominators: Floats,
+    sums: tuple[Floats, Floats] | None,
+    *,
+    unit: str,
+    note: str = "",
+) -> Measure:
+    """Return a ratio of sums over scenarios with its bootstrap interval.
+
+    Args:
+        numerators: One per scenario, on the grid.
+        denominators: One per scenario, on the grid; 0 where the scenario contributes nothing.
+        sums: Both summed in every resample, None for no interval.
+        unit: Unit of the figure.
+        note: What else to say.
+    """
+    n = int(np.count_nonzero(denominators))
+    below = float(denominators.sum())
+    if n == 0 or below == 0:
+        return Measure(value=None, note=note or NOTE_NO_DATA)
+    samples = None if sums is None else quotient(*sums)
+    return measure_of(float(numerators.sum()) / below, samples, n=n, unit=unit, note=note)
+
+
+def quotient(above: Floats, below: Floats) -> Floats:
+    """Return `above / below`, NaN where `below` is 0."""
+    result = np.full_like(above, np.nan)
+    np.divide(above, below, out=result, where=below != 0)
+    return result

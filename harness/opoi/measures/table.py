@@ -1,0 +1,94 @@
+"""The columns of all arms side by side, under one set of resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from opoi.measures.common import ACCURACY_COMMON, JS_COMMON
+from opoi.measures.ratio import NO_TEXT, RatioMetric, bootstrap_stream
+from opoi.measures.statistics import Floats, affordable, bootstrap_sums, on_grid, ratio_measure
+from opoi.measures.vocabulary import WIDTH, Comparison, VocabularyMetric, vocabulary_stream
+from opoi.measures.walks import Walk, can
+from opoi.types import Measure
+
+__all__ = ["Table"]
+
+NO_BASE = "no base arm to compare with"
+_TEXT = " text"
+
+
+class Table:
+    """The columns of all arms side by side, and their sums in every resample.
+
+    Scenarios are aligned by id over all arms: one that an arm lacks contributes nothing to it.
+    """
+
+    def __init__(self, walks: list[Walk], seed: int, resamples: int) -> None:
+        self._stream = vocabulary_stream(seed)
+        self.ids = sorted({name for walk in walks for name in walk.columns.ids})
+        kept_sets = [walk.kept_ids for walk in walks if walk.arm.kind == "data"]
+        self.common = set.intersection(*kept_sets)
+        self.resamples = affordable(resamples, len(self.ids))
+        self._mask = np.array([[float(name in self.common)] for name in self.ids])
+        self._place: dict[tuple[int, str], int] = {}
+        parts: list[Floats] = []
+        width = 0
+        for walk in _with_bases(walks):
+            for name, block in self._blocks(walk):
+                self._place[id(walk), name] = width
+                width += block.shape[1]
+                parts.append(block)
+        self._columns = on_grid(np.hstack(parts))
+        self._sums = bootstrap_sums(self._columns, bootstrap_stream(seed), self.resamples)
+        self._comparisons: dict[tuple[int, bool], Comparison] = {}
+
+    def _blocks(self, walk: Walk) -> Iterator[tuple[str, Floats]]:
+        """Yield the columns of one arm by name, each of shape `(scenarios, columns)`."""
+        for metric in walk.columns.metrics:
+            block = np.column_stack(walk.columns.aligned(metric.name, self.ids))
+            yield metric.name, block * self._mask if metric is ACCURACY_COMMON else block
+        if walk.text is not None:
+            yield _TEXT, walk.text.aligned(self.ids)
+
+    def ratio(self, walk: Walk, metric: RatioMetric) -> Measure:
+        """Return a ratio of sums."""
+        if not can(metric, walk.arm):
+            return Measure(value=None, note=NO_TEXT)
+        at = self._place[id(walk), metric.name]
+        return ratio_measure(
+            self._columns[:, at],
+            self._columns[:, at + 1],
+            (self._sums[:, at], self._sums[:, at + 1]),
+            unit=metric.unit,
+        )
+
+    def vocabulary(self, walk: Walk, metric: VocabularyMetric) -> Measure:
+        """Return a figure of the arm's words."""
+        if walk.arm.kind == "policy":
+            return Measure(value=None, note=NO_TEXT)
+        if walk.base is None or walk.base.text is None or walk.text is None:
+            return Measure(value=None, note=NO_BASE)
+        common = metric is JS_COMMON and len(self.common) < len(self.ids)
+        key = (id(walk), common)
+        if key not in self._comparisons:
+            self._comparisons[key] = Comparison(
+                walk.base.text,
+                walk.text,
+                self._stream,
+                base_sums=self._text_sums(walk.base),
+                arm_sums=self._text_sums(walk),
+                among=self.common if common else None,
+            )
+        return metric.compare(self._comparisons[key])
+
+    def _text_sums(self, walk: Walk) -> Floats:
+        at = self._place[id(walk), _TEXT]
+        whole = self._columns[:, at : at + WIDTH].sum(axis=0)
+        return np.vstack([whole, self._sums[:, at : at + WIDTH]])
+
+
+def _with_bases(walks: list[Walk]) -> list[Walk]:
+    bases = [walk.base for walk in walks if walk.base is not None]
+    return list({id(walk): walk for walk in (*walks, *bases)}.values())
