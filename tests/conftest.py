@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from opoi.protocols import Suite
 from opoi.registry import load_suite
 from opoi.types import Case, Scenario, Trace

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from opoi.protocols import Env, Expert, Model, Suite
 from opoi.registry import load_suite, names
 from opoi.rollout import rollout
@@ -126,7 +127,12 @@ def test_no_tool_call_whatever_its_arguments_breaks_an_environment(data: st.Data
     env.reset(seed=scenario.seed)
     names_ = [tool.name for tool in env.tools] + ["nonsense"]
     value = st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(scenario.entity),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=20)
+        | st.just(scenario.entity),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
         max_leaves=6,
     )
@@ -144,7 +150,9 @@ def test_no_tool_call_whatever_its_arguments_breaks_an_environment(data: st.Data
 
 
 @settings(max_examples=100, deadline=None)
-@given(text=st.text(max_size=200) | st.recursive(st.none() | st.text(), lambda x: st.lists(x)).map(json.dumps))
+@given(
+    text=st.text(max_size=200) | st.recursive(st.none() | st.text(), lambda x: st.lists(x)).map(json.dumps)
+)
 def test_reading_a_decision_never_raises_and_says_what_is_wrong(text: str) -> None:
     for name in SUITES:
         decision = load_suite(name).decide(text)

@@ -140,7 +140,7 @@ def cli() -> None:
 @_takes(*(name for name in _OPTIONS))
 def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, debug: bool, **given: Any) -> None:  # noqa: ANN401, ARG001
     """Run the whole experiment and show what came out."""
-    from opoi.pipeline import run_all
+    from opoi.pipeline import begin, run_all
     from opoi.progress import watcher
     from opoi.run import Run
     from opoi.settings import merge
@@ -155,6 +155,7 @@ def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, debug: bool
         this = Run.create(
             out or _free_folder(settings.suite, settings.n, settings.seed), settings, progress=progress
         )
+    begin(this, ask=not resume)
     run_all(this)
     _show(this)
 
@@ -185,7 +186,7 @@ def _stage(name: str, doc: str, *settings: str) -> None:
     @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
     @_takes(*settings)
     def command(*, folder: Path, force: bool, quiet: bool, debug: bool, **given: Any) -> None:  # noqa: ANN401, ARG001
-        from opoi.pipeline import STAGES
+        from opoi.pipeline import STAGES, begin
         from opoi.progress import watcher
         from opoi.run import Run
         from opoi.settings import merge
@@ -195,6 +196,7 @@ def _stage(name: str, doc: str, *settings: str) -> None:
             this = Run.create(folder, merge({}, values), progress=progress)
         else:
             this = Run.open(folder, values, progress=progress, force=force)
+        begin(this)
         STAGES[name](this)
         if name == "report":
             _show(this)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # slow to import: loaded by the stages that need them
 
 __all__ = [
     "STAGES",
+    "begin",
     "clean",
     "export",
     "generate",
@@ -60,8 +61,31 @@ __all__ = [
 ]
 
 
+SIMULATED = "Simulated model: these figures validate the harness, they say nothing of a real model."
+"""What every report of a run on an embedded model says first."""
+
+
+def begin(run: Run, *, ask: bool = False) -> None:
+    """Check everything that the settings name, then write the manifest.
+
+    Args:
+        run: A new run, or one that was opened with changes.
+        ask: Also make sure that the endpoints answer.
+
+    Raises:
+        OpoiError: Something cannot be had; nothing was written.
+    """
+    _expert(run)
+    for arm in run.settings.arms():
+        load_strategy(arm.use, arm.settings)
+    if ask or not run.settings.remote:
+        run.check([run.agent, run.corrector])
+    run.save_manifest()
+
+
 def run_all(run: Run) -> None:
     """Carry out every stage that is not up to date."""
+    begin(run)
     for stage in STAGES.values():
         stage(run)
 
@@ -235,7 +259,7 @@ def _unreviewed(seen: Review, repetition: int, arm: str) -> Trace:
         as_of="",
         stop=StopReason.ENDPOINT,
         failure=f"no review: {seen.skipped}",
-        drop="infrastructure",
+        drop=StopReason.ENDPOINT.drop,
         attempts=0,
     )
 
@@ -319,7 +343,9 @@ def _export(run: Run, name: str, form: str) -> None:
             yield line + b"\n"
         if left_out:
             write_atomic(output.with_suffix(".left_out.jsonl"), left_out)
-            run.progress.say(f"data set {name}.{form}: {len(left_out)} left out, see {output.stem}.left_out.jsonl")
+            run.progress.say(
+                f"data set {name}.{form}: {len(left_out)} left out, see {output.stem}.left_out.jsonl"
+            )
 
     run.write(
         f"data set {name}.{form}",
@@ -414,9 +440,11 @@ def report(run: Run) -> None:
 
 def show(run: Run, console: Console) -> None:
     """Print the tables of a measured run."""
-    from opoi.report.terminal import render
+    from opoi.report.terminal import print_report
 
-    render(_results(run), console, simulated=_simulated(run))
+    if _simulated(run):
+        console.print(SIMULATED, style="bold")
+    print_report(_results(run), console)
 
 
 def _results(run: Run) -> Results:

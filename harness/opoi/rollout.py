@@ -135,7 +135,7 @@ def rollout(
         decision=suite.decide(ending.messages[-1].content) if answered else Decision(problems=("no answer",)),
         stop=ending.stop,
         failure=ending.failure,
-        attempts=1,
+        drop=ending.stop.drop,
         usage=ending.usage,
     )
 

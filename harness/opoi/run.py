@@ -71,7 +71,7 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, settings: Settings, **options: Any) -> Run:  # noqa: ANN401 - passed on
-        """Start a run in a new folder.
+        """Start a run in a new folder. Nothing is written before `save_manifest`.
 
         Raises:
             UsageError: The folder holds something already.
@@ -82,9 +82,7 @@ class Run:
                 why="a run is never written over another",
                 fix=f"take it up again with: opoi run --resume --out {path}\n       or choose another --out",
             )
-        run = cls(path, settings, **options)
-        run.save_manifest()
-        return run
+        return cls(path, settings, **options)
 
     @classmethod
     def open(cls, path: Path, changes: dict[str, Any] | None = None, **options: Any) -> Run:  # noqa: ANN401
@@ -92,7 +90,7 @@ class Run:
 
         Args:
             path: The run folder.
-            changes: Settings to change; the manifest is kept true.
+            changes: Settings to change; `save_manifest` keeps the manifest true.
             **options: As for `Run`.
 
         Raises:
@@ -109,11 +107,7 @@ class Run:
             ) from error
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ArtefactError(f"{place} cannot be read", why=str(error), fix="undo the edit") from error
-        settings = merge(msgspec.to_builtins(manifest.settings), changes or {})
-        run = cls(path, settings, **options)
-        if settings != manifest.settings:
-            run.save_manifest()
-        return run
+        return cls(path, merge(msgspec.to_builtins(manifest.settings), changes or {}), **options)
 
     def save_manifest(self) -> None:
         """Write the manifest."""
@@ -207,7 +201,7 @@ class Run:
         made_from = self._made_from(stage, inputs, depends)
         if self._up_to_date(stage, output, made_from):
             return
-        self._check(models())
+        self.check(models())
         keyed = ((item_key(stage, depends, item), item) for item in items())
         with self._timed(stage), Log(output, reuse=not self.force) as log:
             watch = self.progress.start(stage, total())
@@ -234,8 +228,12 @@ class Run:
                 f"opoi run --resume --out {self.path} tries only these again"
             )
 
-    def _check(self, models: Iterable[Model]) -> None:
-        """Make sure, once per model, that endpoints answer before work is begun."""
+    def check(self, models: Iterable[Model]) -> None:
+        """Make sure, once per model, that endpoints answer before work is begun.
+
+        Raises:
+            EndpointError: One does not.
+        """
         for model in models:
             check = getattr(model, "check", None)
             if check is not None and model not in self._checked:

@@ -284,6 +284,13 @@ class StopReason(StrEnum):
             return Outcome.INFRASTRUCTURE_FAILURE
         return Outcome.AGENT_FAILURE
 
+    @property
+    def drop(self) -> str:
+        """The drop reason of a trace that ended so, `""` for one that completed."""
+        if self is StopReason.ENDPOINT:
+            return "infrastructure"
+        return "" if self is StopReason.ANSWERED else self.value
+
 
 class Injection(Value, frozen=True, kw_only=True):
     """A record of privileged text that was put into a rollout: what, where, under which settings.

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from opoi.cleaning.engine import MESSAGE, apply, clean
 from opoi.cleaning.levels import LEVELS, cleaner
 from opoi.cleaning.regions import rebuild, regions_of
@@ -47,7 +48,9 @@ PROMPT = (
 SENTENCES = st.lists(st.sampled_from(RESIDUES + CLEAN), min_size=1, max_size=6).map(" ".join)
 
 
-def trace_of(reasoning: str, *, thought: str = "", arguments: str = '{"gauge": "g1"}', wrap: str = "{}") -> Trace:
+def trace_of(
+    reasoning: str, *, thought: str = "", arguments: str = '{"gauge": "g1"}', wrap: str = "{}"
+) -> Trace:
     answer = json.dumps(
         {
             "action": "open",
@@ -64,7 +67,12 @@ def trace_of(reasoning: str, *, thought: str = "", arguments: str = '{"gauge": "
             author="student",
             loss_weight=1.0,
         ),
-        Message(role="tool", content='{"gauge": "g1", "day": "2025-03-14", "pressure": 62}', tool_call_id="c", author="env"),
+        Message(
+            role="tool",
+            content='{"gauge": "g1", "day": "2025-03-14", "pressure": 62}',
+            tool_call_id="c",
+            author="env",
+        ),
         Message(role="user", content="[REVIEW NOTE abcdefgh] open", author="oracle"),
         Message(role="assistant", content=wrap.replace("{}", answer), author="student", loss_weight=1.0),
     )
@@ -76,7 +84,9 @@ def trace_of(reasoning: str, *, thought: str = "", arguments: str = '{"gauge": "
         as_of="2025-03-14",
         prompt=PROMPT,
         messages=messages,
-        injections=(Injection(text="[REVIEW NOTE abcdefgh] open", nonce="abcdefgh", position="before_final", turn=1),),
+        injections=(
+            Injection(text="[REVIEW NOTE abcdefgh] open", nonce="abcdefgh", position="before_final", turn=1),
+        ),
         decision=ECHO.decide(answer),
     )
 
@@ -105,7 +115,9 @@ JSON = st.recursive(
 
 
 @given(
-    value=st.dictionaries(st.sampled_from(["reasoning", "action", "x", "y"]) | st.text(max_size=5), JSON, max_size=5),
+    value=st.dictionaries(
+        st.sampled_from(["reasoning", "action", "x", "y"]) | st.text(max_size=5), JSON, max_size=5
+    ),
     before=st.text(max_size=12),
     after=st.text(max_size=12),
     indent=st.none() | st.integers(0, 3),
@@ -265,7 +277,9 @@ def test_residue_where_nothing_may_be_edited_drops_the_trace() -> None:
 
 
 def test_c4_puts_a_models_words_into_the_text_and_counts_them() -> None:
-    result = cleaned(trace_of(f"{CLEAN[0]} {RESIDUES[0]}"), "C4", ScriptedModel([Reply(content="The case is clear.")]))
+    result = cleaned(
+        trace_of(f"{CLEAN[0]} {RESIDUES[0]}"), "C4", ScriptedModel([Reply(content="The case is clear.")])
+    )
     assert result.trace.decision.reasoning == f"{CLEAN[0]} The case is clear."
     assert result.edited_chars == len(RESIDUES[0])
 

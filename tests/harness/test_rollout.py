@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 
 import pytest
+
 from opoi.errors import EndpointError, UsageError
 from opoi.models.scripted import ScriptedModel
 from opoi.protocols import Suite
@@ -74,7 +75,9 @@ def test_tool_errors_go_back_to_the_model_as_results(echo: Suite, first: Scenari
         (call("read_gauge", "{}"), StopReason.TURN_BUDGET),
     ],
 )
-def test_an_agent_that_fails_is_told_apart(echo: Suite, first: Scenario, reply: Reply, stop: StopReason) -> None:
+def test_an_agent_that_fails_is_told_apart(
+    echo: Suite, first: Scenario, reply: Reply, stop: StopReason
+) -> None:
     trace = play(echo, first, Says(lambda *_: reply), turns=3)
     assert trace.stop is stop
     assert trace.stop.outcome is Outcome.AGENT_FAILURE
@@ -107,7 +110,9 @@ def test_call_ids_of_the_server_do_not_reach_the_trace(echo: Suite, first: Scena
 def test_the_student_never_sees_the_note_and_the_generator_does(
     echo: Suite, first: Scenario, position: str
 ) -> None:
-    injection = Injection(text=NOTE, nonce="abcdefgh", position=position, turn=1 if position == "before_final" else 0)
+    injection = Injection(
+        text=NOTE, nonce="abcdefgh", position=position, turn=1 if position == "before_final" else 0
+    )
     model = Says(lambda messages, *_: echo.stand_in().complete(messages, echo.env(first).tools, seed=1))
     trace = play(echo, first, model, injections=[injection])
     assert trace.prompt == prompt_of(echo.env(first), first.task)
@@ -181,7 +186,9 @@ def nested_model(first: Scenario) -> Says:
     return Says(reply)
 
 
-def test_a_sub_agent_runs_in_the_same_loop_and_its_messages_are_in_the_trace(echo: Suite, first: Scenario) -> None:
+def test_a_sub_agent_runs_in_the_same_loop_and_its_messages_are_in_the_trace(
+    echo: Suite, first: Scenario
+) -> None:
     trace = play(Nested(echo), first, nested_model(first))  # type: ignore[arg-type]
     (result,) = [message for message in trace.messages if message.role == "tool"]
     assert result.content == "It is fine."

@@ -6,13 +6,16 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from opoi.seeds import Stream
 
 PARTS = st.lists(st.text(max_size=5) | st.integers(), max_size=4)
 
 
 @given(seed=st.integers(), path=PARTS, below=PARTS)
-def test_a_draw_depends_on_seed_and_path_alone(seed: int, path: list[str | int], below: list[str | int]) -> None:
+def test_a_draw_depends_on_seed_and_path_alone(
+    seed: int, path: list[str | int], below: list[str | int]
+) -> None:
     assert Stream(seed, *path).at(*below).bits("x") == Stream(seed, *path, *below).bits("x")
     stream = Stream(seed, *path)
     first = stream.bits(*below)
@@ -29,7 +32,9 @@ def test_different_paths_are_different_streams(left: list[str | int], right: lis
 def test_the_numbers_are_those_of_the_standards() -> None:
     # computed here from the definition in the docstring, with the encoding spelled out
     encoded = b"i1:7" + b"s4:demo" + b"s1:x"
-    assert Stream(7, "demo").bits("x") == int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "little")
+    assert Stream(7, "demo").bits("x") == int.from_bytes(
+        hashlib.blake2b(encoded, digest_size=8).digest(), "little"
+    )
     bulk = hashlib.shake_128(b"i1:7" + b"s4:demo" + b"s3:raw" + b"s1:x").digest(24)
     assert Stream(7, "demo").raw(3, "x") == bulk
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from opoi.errors import EndpointError
 from opoi.models.scripted import ScriptedModel
 from opoi.protocols import Cast, Model, Suite
@@ -229,7 +230,9 @@ def done(**changes: object) -> Trace:
 def test_each_drop_reason_is_given_for_its_cause() -> None:
     late = Message(role="tool", author="env", facts=(Fact("e", "m", "2025-03-10..2025-03-15", 1),))
     nested = Message(role="tool", author="env", sub=(late,))
-    call = Message(role="assistant", author="student", tool_calls=(ToolCall(id="c", name="f", arguments="{}"),))
+    call = Message(
+        role="assistant", author="student", tool_calls=(ToolCall(id="c", name="f", arguments="{}"),)
+    )
     last = Message(role="assistant", content="NO_SUPPORT", author="student")
     table = {
         "": {},

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from opoi.types import Message, Reply, ToolCall, ToolSpec, Usage
 from opoi.wire import (
     answer_action,
@@ -21,7 +22,9 @@ from opoi.wire import (
 )
 
 CALLS = st.lists(
-    st.builds(ToolCall, id=st.text(min_size=1, max_size=6), name=st.text(max_size=6), arguments=st.text(max_size=20)),
+    st.builds(
+        ToolCall, id=st.text(min_size=1, max_size=6), name=st.text(max_size=6), arguments=st.text(max_size=20)
+    ),
     unique_by=lambda call: call.id,
     max_size=3,
 ).map(tuple)
@@ -41,7 +44,9 @@ def test_a_reply_survives_the_wire(content: str, calls: tuple[ToolCall, ...], to
 
 
 @given(
-    contents=st.lists(st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), st.text(max_size=20)), min_size=1),
+    contents=st.lists(
+        st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), st.text(max_size=20)), min_size=1
+    ),
     calls=CALLS,
 )
 def test_messages_survive_the_wire_but_for_our_marks(
@@ -65,7 +70,9 @@ def test_content_is_never_null_on_the_wire() -> None:
 
 
 def test_facts_and_authors_never_reach_a_model() -> None:
-    wire = encode_messages([Message(role="tool", author="env", tool_call_id="a", facts=(), content="x", error=True)])
+    wire = encode_messages(
+        [Message(role="tool", author="env", tool_call_id="a", facts=(), content="x", error=True)]
+    )
     assert wire == [{"role": "tool", "content": "x", "tool_call_id": "a"}]
 
 
@@ -149,7 +156,9 @@ def test_tools_survive_the_wire() -> None:
     assert parse_tools(None) == ()
 
 
-@pytest.mark.parametrize("raw", [None, [], "x", [{"role": "pope", "content": ""}], [{"content": "x", "role": 3}]])
+@pytest.mark.parametrize(
+    "raw", [None, [], "x", [{"role": "pope", "content": ""}], [{"content": "x", "role": 3}]]
+)
 def test_bad_requests_say_what_is_wrong(raw: object) -> None:
     with pytest.raises(ValueError, match="messages"):
         parse_messages(raw)

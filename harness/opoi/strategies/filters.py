@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from opoi.types import Message, Outcome, Trace
+from opoi.types import Message, Trace
 
 __all__ = ["NO_SUPPORT", "as_of_violations", "unusable"]
 
@@ -27,10 +27,8 @@ def unusable(trace: Trace, *, wanted: str, acts: bool) -> str:
         wanted: The expert's action.
         acts: Whether the method's traces are meant to use tools.
     """
-    if trace.stop.outcome is Outcome.INFRASTRUCTURE_FAILURE:
-        return "infrastructure"
-    if trace.stop.outcome is Outcome.AGENT_FAILURE:
-        return trace.stop.value
+    if trace.stop.drop:
+        return trace.stop.drop
     if not trace.decision.valid:
         return "schema"
     if NO_SUPPORT in trace.messages[-1].content:

@@ -65,7 +65,7 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 trace,
                 stop=StopReason.ENDPOINT,
                 failure=error.line,
-                drop="infrastructure",
+                drop=StopReason.ENDPOINT.drop,
                 usage=Usage(calls=1),
             )
             return

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opoi.errors import EndpointError, PluginError, UsageError
+from opoi.executor import Result, work_through
+from opoi.store import Log, item_key
+
+
+def items(count: int) -> Iterator[tuple[bytes, int]]:
+    return ((item_key(index), index) for index in range(count))
+
+
+def record(index: int) -> Result:
+    return Result((b"%d" % index,))
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 16])
+def test_every_item_is_worked_on_once_and_sealed_in_order(tmp_path: Path, concurrency: int) -> None:
+    calls: list[int] = []
+
+    def work(index: int) -> Result:
+        calls.append(index)
+        time.sleep((index * 7 % 5) / 1000)
+        return record(index)
+
+    with Log(tmp_path / "a.jsonl") as log:
+        order = work_through(items(40), work, log, concurrency=concurrency, seen=lambda _: None)
+        log.seal(order, "x")
+    assert sorted(calls) == list(range(40))
+    assert (tmp_path / "a.jsonl").read_text().split() == [str(index) for index in range(40)]
+
+
+def test_no_more_than_the_asked_number_run_at_once(tmp_path: Path) -> None:
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(index: int) -> Result:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+        return record(index)
+
+    with Log(tmp_path / "a.jsonl") as log:
+        work_through(items(60), work, log, concurrency=5, seen=lambda _: None)
+    assert most == 5
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_an_endpoint_that_stays_down_stops_the_stage_and_keeps_the_rest(
+    tmp_path: Path, concurrency: int
+) -> None:
+    def work(index: int) -> Result:
+        return record(index) if index < 5 else Result((b"x",), failure="refused")
+
+    with Log(tmp_path / "a.jsonl") as log, pytest.raises(EndpointError, match="times in a row") as error:
+        work_through(items(500), work, log, concurrency=concurrency, seen=lambda _: None)
+    assert "refused" in str(error.value)
+    assert len(log) == 5
+
+
+def test_failures_with_successes_between_do_not_stop_it(tmp_path: Path) -> None:
+    def work(index: int) -> Result:
+        return Result((b"x",), failure="flaky" if index % 3 else "")
+
+    with Log(tmp_path / "a.jsonl") as log:
+        assert len(work_through(items(90), work, log, concurrency=1, seen=lambda _: None)) == 90
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_what_a_plugin_raises_becomes_one_message(tmp_path: Path, concurrency: int) -> None:
+    def work(index: int) -> Result:
+        if index == 7:
+            raise KeyError("oops")
+        return record(index)
+
+    with Log(tmp_path / "a.jsonl") as log, pytest.raises(PluginError, match="KeyError: 'oops'"):
+        work_through(items(50), work, log, concurrency=concurrency, seen=lambda _: None)
+    assert len(log) >= 7 if concurrency == 1 else log is not None
+
+
+def test_an_error_for_people_goes_on_as_it_is(tmp_path: Path) -> None:
+    def work(_: int) -> Result:
+        raise UsageError("wrong")
+
+    with Log(tmp_path / "a.jsonl") as log, pytest.raises(UsageError, match="wrong"):
+        work_through(items(3), work, log, concurrency=2, seen=lambda _: None)
+
+
+def test_an_interrupt_finishes_and_writes_what_is_under_way(tmp_path: Path) -> None:
+    started: list[int] = []
+
+    def work(index: int) -> Result:
+        started.append(index)
+        time.sleep(0.05)
+        return record(index)
+
+    def interrupted() -> Iterator[tuple[bytes, int]]:
+        for key, index in items(100):
+            if index == 6:
+                time.sleep(0.02)
+                raise KeyboardInterrupt
+            yield key, index
+
+    with Log(tmp_path / "a.jsonl") as log:
+        with pytest.raises(KeyboardInterrupt):
+            work_through(interrupted(), work, log, concurrency=4, seen=lambda _: None)
+        assert {item_key(index) for index in started} == {
+            item_key(i) for i in range(100) if item_key(i) in log
+        }
+    assert len(started) >= 4

@@ -1,0 +1,294 @@
+"""The command as a person meets it: help, mistakes, stages, endpoints that are down or talk nonsense."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from opoi.cli import cli, main
+from opoi.models.server import running
+from opoi.pipeline import STAGES
+from opoi.protocols import Suite
+from opoi.settings import Settings
+from opoi.store import read
+from opoi.types import Trace
+
+Run = Callable[..., tuple[int, str, str]]
+Files = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture
+def opoi(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in an empty folder; return exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main(words)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err + said.out
+        return code, said.out, said.err
+
+    return run
+
+
+SMALL = ("--suite", "echo", "--n", "4", "--runs", "2", "--resamples", "200")
+
+
+def test_help_names_every_stage_in_order(opoi: Run) -> None:
+    code, out, _ = opoi("--help")
+    assert code == 0
+    places = [out.index(f"  {name} ") for name in STAGES]
+    assert places == sorted(places)
+    for name in cli.commands:
+        assert opoi(name, "--help")[0] == 0
+
+
+def test_every_setting_is_an_option_of_run(opoi: Run) -> None:
+    _, out, _ = opoi("run", "--help")
+    for name in set(Settings.__struct_fields__) - {"endpoint", "strategy"}:
+        assert f"--{name.replace('_', '-')}" in out
+    assert "--resume" in out
+    assert "--config" in out
+
+
+def test_a_run_ends_with_tables_and_says_where_everything_is(opoi: Run, tmp_path: Path) -> None:
+    code, out, err = opoi("run", *SMALL)
+    assert code == 0
+    for word in ("Simulated model", "base", "opoi", "opcd", "null", "random", "report.txt", "report.html"):
+        assert word in out
+    assert "rollouts: 8/8" in err
+    assert (tmp_path / "runs/echo-n4-seed0/report.html").is_file()
+    opoi("run", *SMALL)
+    assert (tmp_path / "runs/echo-n4-seed0-2/report.html").is_file()
+
+
+def test_stage_by_stage_gives_the_bytes_of_one_run(opoi: Run, tmp_path: Path, files_of: Files) -> None:
+    assert opoi("run", *SMALL, "--out", "whole")[0] == 0
+    assert opoi("scenarios", "parts", *SMALL[:4])[0] == 0
+    assert opoi("rollout", "parts", "--runs", "2")[0] == 0
+    for stage in ("review", "generate", "clean", "export"):
+        assert opoi(stage, "parts")[0] == 0
+    assert opoi("measure", "parts", "--resamples", "200")[0] == 0
+    code, out, _ = opoi("report", "parts")
+    assert code == 0
+    assert "opcd" in out
+    assert files_of(tmp_path / "whole") == files_of(tmp_path / "parts")
+
+
+def test_a_stage_with_another_setting_keeps_the_manifest_true(opoi: Run, tmp_path: Path) -> None:
+    opoi("run", *SMALL, "--out", "r")
+    assert opoi("clean", "r", "--clean", "C3")[0] == 0
+    assert json.loads((tmp_path / "r/manifest.json").read_text())["settings"]["clean"] == "C3"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["run", "--n", "zero"], 2, "zero"),
+        (["run", "--n", "0"], 2, "0 is not in the range"),
+        (["run", "--nn", "3"], 2, "No such option"),
+        (["rum"], 2, "No such command"),
+        (["run", "--suite", "adds"], 2, "did you mean 'ads'"),
+        (["run", "--suite", "no.such:thing"], 2, "no module"),
+        (["run", "--strategies", "opoi,opdc"], 2, "did you mean 'opcd'"),
+        (["run", "--suite", "echo", "--expert", "carefull"], 2, "did you mean 'careful'"),
+        (["run", "--clean", "C9"], 2, "C9"),
+        (["run", "--resume"], 2, "--out"),
+        (["run", "--resume", "--out", "nowhere"], 1, "no run in nowhere"),
+        (["run", "--config", "none.toml"], 2, "cannot be read"),
+        (["clean", "nowhere"], 1, "no run in nowhere"),
+        (["run", "--model", "gpt"], 2, "does not name a model"),
+        (["run", "--model", "stand-in:nobody"], 2, "nobody"),
+        (["run", "--model", "stand-in:none.toml"], 2, "none.toml"),
+        (["run", "--corrector-model", "name"], 2, "not an endpoint"),
+        (["serve", "--suite", "adds"], 2, "did you mean 'ads'"),
+        (["serve", "--persona", "nobody"], 2, "nobody"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_why_and_a_mend(
+    opoi: Run, words: list[str], code: int, says: str
+) -> None:
+    got, out, err = opoi(*words)
+    assert got == code, err
+    assert says in err
+    assert not out
+
+
+def test_a_mistake_in_the_strategies_is_found_before_any_model_is_asked(opoi: Run, tmp_path: Path) -> None:
+    opoi("run", *SMALL, "--strategies", "opoi,opdc", "--out", "r")
+    assert not (tmp_path / "r").exists()
+    opoi("run", *SMALL, "--out", "r")
+    manifest = (tmp_path / "r/manifest.json").read_bytes()
+    assert opoi("run", "--resume", "--out", "r", "--strategies", "opdc")[0] == 2
+    assert (tmp_path / "r/manifest.json").read_bytes() == manifest
+
+
+def test_a_folder_that_cannot_be_written_is_named(opoi: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = opoi("run", *SMALL, "--out", "file/r")
+    assert code == 1
+    assert "file" in err
+
+
+def test_a_damaged_artefact_is_named_by_line(opoi: Run, tmp_path: Path) -> None:
+    opoi("run", *SMALL, "--out", "r")
+    path = tmp_path / "r/rollouts.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"run":1', b'"run":"x"', 1))
+    code, _, err = opoi("run", "--resume", "--out", "r")
+    assert code == 1
+    assert "rollouts.jsonl, line" in err
+
+
+# ---------------------------------------------------------------- endpoints
+
+
+def test_the_same_bytes_come_over_http_as_in_process(
+    opoi: Run, tmp_path: Path, files_of: Files, ads: Suite
+) -> None:
+    small = ("--n", "3", "--runs", "2", "--resamples", "200")
+    assert opoi("run", *small, "--out", "here")[0] == 0
+    with running(ads.stand_in(), name="m") as url:
+        assert opoi("run", *small, "--model", url, "--model-name", "m", "--out", "there")[0] == 0
+    here, there = files_of(tmp_path / "here"), files_of(tmp_path / "there")
+    for name in ("rollouts.jsonl", "traces/opoi.jsonl", "traces/opcd.jsonl", "datasets/opoi.openai.jsonl"):
+        assert here[name] == there[name]
+
+
+def test_an_endpoint_that_is_down_is_said_so_before_any_work(opoi: Run) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code, _, err = opoi(
+        "run", *SMALL, "--model", f"http://127.0.0.1:{port}/v1", "--model-name", "m", "--retries", "0"
+    )
+    assert code == 1
+    assert "connect" in err
+
+
+class Nonsense(BaseHTTPRequestHandler):
+    """Answers as its server says."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.count += 1  # type: ignore[attr-defined]
+        status, body = self.server.answer(self.server.count)  # type: ignore[attr-defined]
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[Callable[[int], tuple[int, bytes]]], str]]:
+    servers = []
+
+    def start(answer: Callable[[int], tuple[int, bytes]]) -> str:
+        made = ThreadingHTTPServer(("127.0.0.1", 0), Nonsense)
+        made.answer, made.count = answer, 0  # type: ignore[attr-defined]
+        servers.append(made)
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{made.server_address[1]}/v1"
+
+    yield start
+    for made in servers:
+        made.shutdown()
+        made.server_close()
+
+
+def completion(**message: object) -> bytes:
+    return json.dumps(
+        {"choices": [{"message": {"role": "assistant", **message}, "finish_reason": "stop"}]}
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (200, b"<html>hello</html>", "not a chat completion"),
+        (200, b'{"choices": []}', "choices"),
+        (404, b'{"error": {"message": "no model m"}}', "no model m"),
+        (401, b'{"error": {"message": "bad key"}}', "key"),
+        (500, b"boom", "500"),
+    ],
+)
+def test_an_endpoint_that_talks_nonsense_ends_the_run_with_a_message(
+    opoi: Run, server: Callable[..., str], status: int, body: bytes, says: str
+) -> None:
+    url = server(lambda _: (status, body))
+    code, _, err = opoi("run", *SMALL, "--model", url, "--model-name", "m", "--retries", "0")
+    assert code == 1
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "I do not use tools."},
+        {"content": None},
+        {"content": '{"action": "open", "entity"'},
+        {"content": '{"action": "fly", "entity": "g", "reasoning": "r"}'},
+        {"content": "", "tool_calls": [{"id": "a", "function": {"name": "invented", "arguments": "{}"}}]},
+        {"content": "", "tool_calls": [{"id": "a", "function": {"name": "read_gauge", "arguments": "{bro"}}]},
+    ],
+    ids=["never calls a tool", "null", "broken JSON", "unknown action", "invents tools", "broken arguments"],
+)
+def test_a_model_that_cannot_do_the_task_still_gives_a_report_with_every_scenario(
+    opoi: Run, server: Callable[..., str], tmp_path: Path, message: dict[str, object]
+) -> None:
+    url = server(lambda _: (200, completion(**message)))
+    code, out, _ = opoi("run", *SMALL, "--turns", "3", "--model", url, "--model-name", "m", "--out", "r")
+    assert code == 0
+    assert "Simulated model" not in out
+    traces = list(read(tmp_path / "r/rollouts.jsonl", Trace))
+    assert len(traces) == 8
+    for arm in ("opoi", "opcd"):
+        made = list(read(tmp_path / f"r/traces/{arm}.jsonl", Trace))
+        assert len(made) == 8
+        assert all(trace.drop for trace in made)
+
+
+def test_an_endpoint_that_fails_now_and_then_loses_no_scenario(
+    opoi: Run, server: Callable[..., str], tmp_path: Path
+) -> None:
+    good = completion(content='{"action": "open", "entity": "g", "reasoning": "high"}')
+    url = server(lambda count: (503, b"{}") if count % 5 == 0 else (200, good))
+    options = ("--model", url, "--model-name", "m", "--retries", "0", "--concurrency", "1", "--out", "r")
+    code, _, err = opoi("run", *SMALL, *options)
+    assert code == 0
+    assert "tries only these again" in err
+    for name in ("rollouts", "traces/opoi", "traces/opcd"):
+        assert len(list(read(tmp_path / f"r/{name}.jsonl", Trace))) == 8
+
+
+def test_the_key_is_kept_nowhere(
+    opoi: Run, server: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-canary-1234567890"
+    monkeypatch.setenv("MY_KEY", key)
+    for answer in (
+        (200, completion(content="x")),
+        (401, json.dumps({"error": {"message": f"bad {key}"}}).encode()),
+    ):
+        url = server(lambda _, answer=answer: answer)
+        _, out, err = opoi(
+            "run", *SMALL, "--model", url, "--model-name", "m", "--api-key-env", "MY_KEY", "--retries", "0"
+        )
+        assert key not in out + err
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or key.encode() not in path.read_bytes(), path

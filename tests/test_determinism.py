@@ -1,0 +1,166 @@
+"""Same inputs, same bytes: whatever the concurrency, the hash seed, and however often it is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from opoi.cli import main
+from opoi.seeds import Stream
+
+Files = Callable[[Path], dict[str, bytes]]
+
+SLOW_MODEL = """
+import time
+from opoi_envs.ads import suite
+
+class Slow:
+    name = "slow"
+    def __init__(self):
+        self.inner = suite.stand_in()
+    def complete(self, messages, tools, *, seed):
+        time.sleep(0.002)
+        return self.inner.complete(messages, tools, seed=seed)
+
+model = Slow()
+"""
+
+
+def opoi(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from opoi.cli import main; main()", *words]
+    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+
+
+def test_two_runs_with_the_same_seed_are_byte_identical(tmp_path: Path, files_of: Files) -> None:
+    for name in ("a", "b"):
+        main(["run", "-q", "--n", "6", "--runs", "2", "--resamples", "200", "--out", str(tmp_path / name)])
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+    main(
+        [
+            "run",
+            "-q",
+            "--n",
+            "6",
+            "--runs",
+            "2",
+            "--resamples",
+            "200",
+            "--seed",
+            "1",
+            "--out",
+            str(tmp_path / "c"),
+        ]
+    )
+    assert files_of(tmp_path / "a")["rollouts.jsonl"] != files_of(tmp_path / "c")["rollouts.jsonl"]
+
+
+def test_concurrency_changes_nothing_but_its_own_line_in_the_manifest(
+    tmp_path: Path, files_of: Files
+) -> None:
+    for count in ("1", "16"):
+        out = str(tmp_path / count)
+        main(
+            [
+                "run",
+                "-q",
+                "--n",
+                "12",
+                "--runs",
+                "2",
+                "--resamples",
+                "200",
+                "--concurrency",
+                count,
+                "--out",
+                out,
+            ]
+        )
+    one, many = files_of(tmp_path / "1"), files_of(tmp_path / "16")
+    manifests = [files.pop("manifest.json").decode().splitlines() for files in (one, many)]
+    assert one == many
+    differing = [pair for pair in zip(*manifests, strict=True) if pair[0] != pair[1]]
+    assert [line.split(":")[0].strip() for line, _ in differing] == ['"concurrency"']
+
+
+def test_the_hash_seed_changes_nothing(tmp_path: Path, files_of: Files) -> None:
+    for seed in ("0", "4242"):
+        out = str(tmp_path / seed)
+        done = opoi(
+            "run", "-q", "--n", "6", "--runs", "2", "--resamples", "200", "--out", out, PYTHONHASHSEED=seed
+        )
+        assert done.returncode == 0, done.stderr
+    assert files_of(tmp_path / "0") == files_of(tmp_path / "4242")
+
+
+@pytest.mark.parametrize("concurrency", ["1", "8"])
+def test_a_run_killed_ten_times_and_resumed_gives_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, files_of: Files, concurrency: str
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_MODEL)
+    options = [
+        *("--model", f"{tmp_path}/slow.py:model", "--n", "10", "--runs", "2", "--resamples", "200"),
+        *("--concurrency", concurrency, "-q"),
+    ]
+    begun = time.monotonic()
+    done = opoi("run", *options, "--out", str(tmp_path / "calm"))
+    lasted = time.monotonic() - begun
+    assert done.returncode == 0, done.stderr
+
+    stormy, draws = tmp_path / "stormy", Stream(7, "kills", concurrency)
+    kills = cut_short = 0
+    while kills < 10:
+        resume = ["--resume"] if (stormy / "manifest.json").exists() else []
+        command = [sys.executable, "-c", "from opoi.cli import main; main()", "run", *resume, *options]
+        process = subprocess.Popen(
+            [*command, "--out", str(stormy)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        # a few kills early, the others anywhere in what a whole run takes
+        process_life = draws.between(0.25, max(0.5, lasted), kills)
+        try:
+            process.wait(process_life)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            cut_short += 1
+        else:
+            assert process.returncode == 0, process.stderr.read() if process.stderr else ""
+        if process.stderr:
+            process.stderr.close()
+        kills += 1
+    assert cut_short >= 3
+    done = opoi("run", "--resume", *options, "--out", str(stormy))
+    assert done.returncode == 0, done.stderr
+    assert files_of(stormy) == files_of(tmp_path / "calm")
+
+
+def test_an_interrupt_ends_in_order_and_the_run_goes_on(tmp_path: Path, files_of: Files) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_MODEL)
+    options = ["--model", f"{tmp_path}/slow.py:model", "--n", "10", "--runs", "2", "--resamples", "200", "-q"]
+    command = [
+        sys.executable,
+        "-c",
+        "from opoi.cli import main; main()",
+        "run",
+        *options,
+        "--out",
+        str(tmp_path / "a"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    part = tmp_path / "a" / "rollouts.jsonl.part"
+    while process.poll() is None and not (part.exists() and part.stat().st_size):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "--resume" in said
+    assert "Traceback" not in said
+    assert opoi("run", "--resume", "-q", "--out", str(tmp_path / "a")).returncode == 0
+    assert opoi("run", *options, "--out", str(tmp_path / "b")).returncode == 0
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
