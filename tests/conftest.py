@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from opoi.protocols import Suite
 from opoi.registry import load_suite
-from opoi.types import Case, Scenario, Trace
+from opoi.types import Case, Scenario
 
 REAL_CONNECT = socket.socket.connect
 
 
 @pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse every connection that would leave this machine."""
 
     def connect(self: socket.socket, address: object) -> None:
@@ -26,7 +26,6 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         REAL_CONNECT(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    yield
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +68,3 @@ def files_of() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
-
-
-def assistant(trace: Trace) -> list[str]:
-    return [message.content for message in trace.messages if message.role == "assistant"]

@@ -150,9 +150,7 @@ def test_no_tool_call_whatever_its_arguments_breaks_an_environment(data: st.Data
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    text=st.text(max_size=200) | st.recursive(st.none() | st.text(), lambda x: st.lists(x)).map(json.dumps)
-)
+@given(text=st.text(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps))
 def test_reading_a_decision_never_raises_and_says_what_is_wrong(text: str) -> None:
     for name in SUITES:
         decision = load_suite(name).decide(text)

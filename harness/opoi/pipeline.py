@@ -61,10 +61,6 @@ __all__ = [
 ]
 
 
-SIMULATED = "Simulated model: these figures validate the harness, they say nothing of a real model."
-"""What every report of a run on an embedded model says first."""
-
-
 def begin(run: Run, *, ask: bool = False) -> None:
     """Check everything that the settings name, then write the manifest.
 
@@ -422,7 +418,7 @@ def report(run: Run) -> None:
         from rich.console import Console
 
         page = io.StringIO()
-        show(run, Console(file=page, width=132, no_color=True))
+        show(run, Console(file=page, width=132, no_color=True), every_figure=True)
         yield page.getvalue().encode()
 
     def html() -> Iterator[bytes]:
@@ -438,13 +434,11 @@ def report(run: Run) -> None:
     run.write("report.html", run.file("report.html"), inputs=inputs, depends=simulated, chunks=html)
 
 
-def show(run: Run, console: Console) -> None:
-    """Print the tables of a measured run."""
+def show(run: Run, console: Console, *, every_figure: bool = False) -> None:
+    """Print the tables of a measured run: the main ones, or every figure."""
     from opoi.report.terminal import print_report
 
-    if _simulated(run):
-        console.print(SIMULATED, style="bold")
-    print_report(_results(run), console)
+    print_report(_results(run), console, simulated=_simulated(run), every_figure=every_figure)
 
 
 def _results(run: Run) -> Results:

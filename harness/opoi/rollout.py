@@ -38,6 +38,7 @@ message, as a user message after the prompt, or as a user message later in the c
 (`Injection.turn` model calls in). Never inside a tool result: that would break its JSON."""
 
 _REFUSED = ("content_filter", "refusal")
+_CUT_OFF = ("length", *_REFUSED)
 
 
 def prompt_of(env: Env, task: str) -> tuple[Message, ...]:
@@ -194,7 +195,7 @@ class _Talk(Struct):
                     loss_weight=weight,
                 )
             )
-            if not calls:
+            if not calls or reply.finish_reason in _CUT_OFF:
                 return ending(*stop_of(reply))
             for call in calls:
                 result, nested = self._use(call, turn)
@@ -237,7 +238,7 @@ class _Talk(Struct):
 
 
 def stop_of(reply: Reply) -> tuple[StopReason, str]:
-    """Judge a reply without tool calls: why the conversation ends, and a line on what went wrong."""
+    """Judge a reply that ends a conversation: why the conversation ends, and a line on what went wrong."""
     if reply.finish_reason in _REFUSED:
         return StopReason.REFUSED, f"the model refused ({reply.finish_reason})"
     if reply.finish_reason == "length":

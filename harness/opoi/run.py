@@ -137,7 +137,7 @@ class Run:
         settings, wanted = self.settings, self.settings.corrector_model
         if not wanted:
             return self.agent
-        if ":" in wanted or wanted.startswith("stand-in"):
+        if self._is_reference(wanted):
             return resolve_model(wanted, suite=self.suite, settings=settings.endpoint)
         if not settings.remote:
             raise UsageError(
@@ -156,7 +156,17 @@ class Run:
         settings, wanted = self.settings, self.settings.corrector_model
         if not wanted:
             return self.model_identity()
-        return self._identity(wanted, "") if ":" in wanted else self._identity(settings.model, wanted)
+        return (
+            self._identity(wanted, "")
+            if self._is_reference(wanted)
+            else self._identity(settings.model, wanted)
+        )
+
+    def _is_reference(self, wanted: str) -> bool:
+        """Tell a model reference from a model name, which may hold a colon too (`llama3:8b`)."""
+        if wanted.startswith("stand-in") or "://" in wanted or ".py:" in wanted:
+            return True
+        return ":" in wanted and not self.settings.remote
 
     def _identity(self, reference: str, name: str) -> object:
         """An endpoint goes by its model's name and sampling: the same server may come up elsewhere."""

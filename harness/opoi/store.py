@@ -145,10 +145,10 @@ class Index(Generic[T]):
         self._path = path
         self._decode = msgspec.json.Decoder(kind).decode
         self._places: dict[str, list[tuple[int, int, int]]] = {}
-        only_key = msgspec.json.Decoder(_key_type(key)).decode
+        only_key: Callable[[bytes], Any] = msgspec.json.Decoder(_key_type(key)).decode
         offset = 0
         for number, line in enumerate(_lines(path), start=1):
-            found: Any = _decode(only_key, line, path, number)
+            found = _decode(only_key, line, path, number)
             for _ in key.split("."):
                 found = found.key
             self._places.setdefault(found, []).append((offset, len(line), number))

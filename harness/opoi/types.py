@@ -431,7 +431,7 @@ class Edit(Value, frozen=True, kw_only=True):
 
     Attributes:
         rule: Id of the rule that asked for it.
-        message: Index into `Trace.messages` before cleaning; for a nested message `(index, index in sub, ...)`.
+        message: Index into `Trace.messages` before cleaning; further numbers go into `Message.sub`.
         region: Which text of the message: `""` for prose, else the key of the decision object.
         start: First character of the region that is replaced (before the edit).
         end: One past the last character.

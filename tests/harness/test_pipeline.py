@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,10 +252,10 @@ def test_progress_is_told_in_plain_lines_where_there_is_no_terminal(
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.create(tmp_path_factory.mktemp("done") / "r", merge({**SETTINGS, "suite": "ads"}, {}))
     run_all(run)
-    yield run
+    return run
 
 
 def test_on_the_ad_account_the_methods_differ_as_the_source_says(finished: Run) -> None:

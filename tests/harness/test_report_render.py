@@ -139,7 +139,7 @@ def page(**more):
 
 def printed(width, **more):
     out = io.StringIO()
-    print_report(results(**more), Console(file=out, width=width))
+    print_report(results(**more), Console(file=out, width=width), simulated=False)
     return out.getvalue()
 
 
@@ -204,7 +204,7 @@ def test_every_figure_stands_in_a_table_and_every_missing_one_has_a_reason():
 
 
 def test_drop_reasons_add_up_in_every_column():
-    table = build_tables(results())[-1]
+    (table,) = [table for table in build_tables(results()) if table.title.startswith("Drop")]
     numbers = [[int(cell.text) for cell in row[1:]] for row in table.rows]
     for attempted, *parts in zip(*numbers, strict=True):
         assert attempted == sum(parts)

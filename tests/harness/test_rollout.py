@@ -70,6 +70,10 @@ def test_tool_errors_go_back_to_the_model_as_results(echo: Suite, first: Scenari
     [
         (Reply(content="  "), StopReason.EMPTY_REPLY),
         (Reply(content="I was going to", finish_reason="length"), StopReason.TRUNCATED),
+        (
+            Reply(tool_calls=call("read_gauge", '{"gau').tool_calls, finish_reason="length"),
+            StopReason.TRUNCATED,
+        ),
         (Reply(content="no", finish_reason="content_filter"), StopReason.REFUSED),
         (Reply(content="no", finish_reason="refusal"), StopReason.REFUSED),
         (call("read_gauge", "{}"), StopReason.TURN_BUDGET),

@@ -18,12 +18,11 @@ from msgspec import Struct
 
 from opoi.measures.results import Results
 from opoi.report.svg import Dot, interval_plot
-from opoi.report.tables import MISSING, TABLE_ORDER, Table, build_tables, figure, visible
+from opoi.report.tables import MISSING, SIMULATED, TABLE_ORDER, Table, build_tables, figure, visible
 from opoi.report.trace_view import Sample, view
 
-__all__ = ["SIMULATED", "Sample", "render"]
+__all__ = ["Sample", "render"]
 
-SIMULATED = "Simulated model: these figures validate the harness, not a model."
 
 PLOTS = (
     "accuracy_observable",

@@ -14,6 +14,7 @@ __all__ = [
     "ACCURACY",
     "MISSING",
     "QUALITY",
+    "SIMULATED",
     "TABLE_ORDER",
     "Cell",
     "Table",
@@ -23,6 +24,9 @@ __all__ = [
 ]
 
 MISSING = "\u2013"
+
+SIMULATED = "Simulated model: these figures validate the harness, not a model."
+"""What every report of a run on an embedded model says first."""
 
 ACCURACY = (
     "accuracy_expert",
@@ -104,17 +108,19 @@ class Table(Struct, frozen=True):
     footnotes: tuple[str, ...] = ()
 
 
-def build_tables(results: Results) -> tuple[Table, ...]:
-    """Return the tables of a report: accuracy and consensus, data quality, more figures, drops."""
+def build_tables(results: Results, *, every_figure: bool = True) -> tuple[Table, ...]:
+    """Return the tables of a report: accuracy and consensus, data quality, drops, all other figures."""
     shown = {*TABLE_ORDER}
     more = tuple(sorted(name for name in results.definitions if name not in shown))
     data = [arm for arm in results.arms if arm.kind == "data"]
-    return (
+    tables = (
         _arms_down(results, "Accuracy and consensus", ACCURACY, results.arms),
         _arms_down(results, "Data quality", QUALITY, data),
-        _figures_down(results, "More figures", (*DETAIL, *more), results.arms),
         _drops(results),
     )
+    if not every_figure:
+        return tables
+    return (*tables, _figures_down(results, "More figures", (*DETAIL, *more), results.arms))
 
 
 def figure(measure: Measure, unit: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from opoi.measures.results import Results
-from opoi.report.tables import Cell, Table, build_tables, visible
+from opoi.report.tables import SIMULATED, Cell, Table, build_tables, visible
 
 __all__ = ["print_report"]
 
@@ -15,8 +15,8 @@ __all__ = ["print_report"]
 _GAP = 2
 
 
-def print_report(results: Results, console: Console) -> None:
-    """Print all tables.
+def print_report(results: Results, console: Console, *, simulated: bool, every_figure: bool = True) -> None:
+    """Print the tables.
 
     A table that is wider than the console is printed in parts, each with the first column; where not even
     one figure fits next to it, one line per figure. Nothing is cut.
@@ -24,7 +24,11 @@ def print_report(results: Results, console: Console) -> None:
     Args:
         results: What to print.
         console: Where to.
+        simulated: Whether a stand-in played the model; said first.
+        every_figure: Whether to print the long table of all other figures too.
     """
+    if simulated:
+        console.print(Text(SIMULATED, style="bold"))
     console.print(
         Text(
             f"suite {visible(results.suite)}, {results.scenarios} scenarios ({results.common} kept by every "
@@ -32,7 +36,7 @@ def print_report(results: Results, console: Console) -> None:
             "(Wilson's where no scenario differs)"
         )
     )
-    for table in build_tables(results):
+    for table in build_tables(results, every_figure=every_figure):
         _print_table(table, console)
 
 
