@@ -41,7 +41,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for count in counts:
             peak, wall, cpu = measured(count, Path(folder))
-            print(f"{count:>10} {peak:>8.0f} {wall:>8.1f} {cpu:>8.1f} {1000 * cpu / count:>18.2f}", flush=True)
+            print(
+                f"{count:>10} {peak:>8.0f} {wall:>8.1f} {cpu:>8.1f} {1000 * cpu / count:>18.2f}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ LAYERS = [
     ["measures"],
     ["report"],
     ["run"],
+    ["stages"],
     ["pipeline"],
     ["cli"],
 ]

@@ -171,7 +171,7 @@ def _show(this: Run) -> None:
     """Print the tables, and where everything is."""
     from rich.console import Console
 
-    from opoi.pipeline import show
+    from opoi.stages.report import show
 
     console = Console()
     show(this, console)

@@ -5,19 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from opoi.types import Message, ToolSpec
+from opoi.types import Example, Message, ToolSpec
 
-__all__ = ["check_conversation"]
+__all__ = ["conversation", "loss_mark"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def check_conversation(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
-    """Check roles, tool calls and loss marks.
+def conversation(example: Example) -> tuple[Message, ...]:
+    """Return the student's prompt and the trace's messages, checked.
 
     Raises:
-        ValueError: Something does not hold; the message names it.
+        ValueError: Roles, tool calls or loss marks are not as they must be; the message names it.
     """
+    messages = (*example.trace.prompt, *example.trace.messages)
+    _check(messages, example.tools)
+    return messages
+
+
+def loss_mark(message: Message) -> int:
+    """Return the loss weight as the 0 or 1 that formats know.
+
+    Raises:
+        ValueError: It is neither; it is not rounded.
+    """
+    if message.loss_weight not in (0.0, 1.0):
+        raise ValueError(f"a loss weight of {message.loss_weight} is neither 0 nor 1")
+    return int(message.loss_weight)
+
+
+def _check(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
     open_calls: list[str] = []
     for index, message in enumerate(messages):
         if message.role == "tool":

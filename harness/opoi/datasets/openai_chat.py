@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from opoi.datasets.checks import check_conversation
+from opoi.datasets.checks import conversation, loss_mark
 from opoi.types import Example, Message
 from opoi.wire import encode_message, encode_tool
 
@@ -65,8 +65,7 @@ def openai_line(example: Example) -> bytes:
     Raises:
         ValueError: The example cannot be told in this format.
     """
-    messages = (*example.trace.prompt, *example.trace.messages)
-    check_conversation(messages, example.tools)
+    messages = conversation(example)
     line = _encode(
         {"messages": [_weighted(m) for m in messages], "tools": [encode_tool(tool) for tool in example.tools]}
     )
@@ -77,7 +76,5 @@ def openai_line(example: Example) -> bytes:
 def _weighted(message: Message) -> dict[str, Any]:
     wire = encode_message(message)
     if message.role == "assistant":
-        if message.loss_weight not in (0.0, 1.0):
-            raise ValueError(f"a loss weight of {message.loss_weight} is neither 0 nor 1")
-        wire["weight"] = int(message.loss_weight)
+        wire["weight"] = loss_mark(message)
     return wire

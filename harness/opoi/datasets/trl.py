@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from opoi.datasets.checks import check_conversation
+from opoi.datasets.checks import conversation, loss_mark
 from opoi.types import Example, Message, ToolCall
 from opoi.wire import encode_tool
 
@@ -55,13 +55,12 @@ def trl_line(example: Example) -> bytes:
     Raises:
         ValueError: The example cannot be told in this format.
     """
-    messages = (*example.trace.prompt, *example.trace.messages)
-    check_conversation(messages, example.tools)
+    messages = conversation(example)
     line = _encode(
         {
             "messages": [_message(message) for message in messages],
             "tools": _encode([encode_tool(tool) for tool in example.tools]).decode(),
-            "assistant_masks": [_mask(message) for message in messages],
+            "assistant_masks": [loss_mark(message) for message in messages],
         }
     )
     _decode(line)
@@ -83,9 +82,3 @@ def _call(call: ToolCall) -> dict[str, Any]:
     except msgspec.MsgspecError as error:
         raise ValueError(f"the arguments of tool call {call.id!r} are not a JSON object") from error
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
-
-
-def _mask(message: Message) -> int:
-    if message.loss_weight not in (0.0, 1.0):
-        raise ValueError(f"a loss weight of {message.loss_weight} is neither 0 nor 1")
-    return int(message.loss_weight)

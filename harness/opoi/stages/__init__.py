@@ -1,0 +1,1 @@
+"""The stages of a run, one file for each arrow of `opoi.pipeline`."""

@@ -1,0 +1,54 @@
+"""From the traces to cleaned ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opoi.cleaning.levels import cleaner
+from opoi.executor import Result
+from opoi.run import Run
+from opoi.stages.common import count_lines, trace_files
+from opoi.store import encode, read
+from opoi.types import Scenario, Trace
+
+__all__ = ["clean"]
+
+
+def clean(run: Run) -> None:
+    """Take the oracle out of every trace, those of the unsteered arm too: `cleaned/ARM.jsonl`."""
+    for name, source in trace_files(run):
+        _clean(run, name, source)
+
+
+def _clean(run: Run, name: str, source: Path) -> None:
+    settings = run.settings
+    asks = settings.clean in ("C4", "C5")
+    world = next(read(run.file("scenarios.jsonl"), Scenario), None)
+    tidy = cleaner(
+        settings.clean,
+        suite=run.suite,
+        agent=lambda: run.agent,
+        tools=run.suite.env(world).tools if world else (),
+        seed=settings.seed,
+    )
+
+    def apply(trace: Trace) -> Result:
+        cleaned = tidy(trace)
+        drop = cleaned.trace.drop
+        failed = drop == "infrastructure" and not trace.drop
+        return Result(
+            (encode(cleaned),),
+            failure="a model call of cleaning failed" if failed else "",
+            notes=(drop or "kept",),
+        )
+
+    run.work(
+        f"cleaned {name}",
+        run.file("cleaned", f"{name}.jsonl"),
+        inputs=[source],
+        depends=[settings.clean, [run.model_identity(), settings.seed] if asks else None],
+        items=lambda: read(source, Trace),
+        total=lambda: count_lines(source),
+        do=apply,
+        models=lambda: [run.agent] if asks else [],
+    )

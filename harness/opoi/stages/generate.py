@@ -1,0 +1,106 @@
+"""From the reviews to the traces of every strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from opoi.errors import PluginError
+from opoi.executor import Result
+from opoi.protocols import Cast, Strategy
+from opoi.registry import load_strategy
+from opoi.run import Run, content_of
+from opoi.settings import ArmSettings
+from opoi.stages.common import count_lines, result_of
+from opoi.store import Index, read
+from opoi.types import Case, Review, Scenario, StopReason, Trace
+
+__all__ = ["generate"]
+
+
+def generate(run: Run) -> None:
+    """Let every strategy make its traces from the same reviews: `traces/ARM.jsonl`."""
+    settings = run.settings
+    arms = [(arm, load_strategy(arm.use, arm.settings)) for arm in settings.arms()]
+    for arm, strategy in arms:
+        _generate(run, arm, strategy)
+
+
+def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
+    settings = run.settings
+    sources = [run.file(name) for name in ("scenarios.jsonl", "rollouts.jsonl", "reviews.jsonl")]
+    cast = Cast(
+        suite=run.suite,
+        agent=run.agent,
+        corrector=run.corrector,
+        arm=arm.name,
+        seed=settings.seed,
+        turns=settings.turns,
+    )
+
+    def items() -> Iterator[Case | tuple[Review, int]]:
+        worlds = Index(sources[0], Scenario, key="id")
+        traces = Index(sources[1], Trace, key="id")
+        for seen in read(sources[2], Review):
+            for repetition in range(settings.runs):
+                if seen.verdict is None:
+                    yield seen, repetition
+                    continue
+                yield Case(
+                    scenario=worlds.one(seen.scenario_id),
+                    base=traces.one(seen.trace_id),
+                    verdict=seen.verdict,
+                    run=repetition,
+                )
+
+    def apply(item: Case | tuple[Review, int]) -> Result:
+        if isinstance(item, Case):
+            return result_of(_traces(strategy(item, cast), item, arm.name))
+        return result_of([_unreviewed(*item, arm.name)])
+
+    run.work(
+        f"traces {arm.name}",
+        run.file("traces", f"{arm.name}.jsonl"),
+        inputs=sources,
+        depends=[
+            arm,
+            run.model_identity(),
+            run.corrector_identity(),
+            content_of(arm.use),
+            strategy if isinstance(strategy, msgspec.Struct) else None,
+            settings.seed,
+            settings.turns,
+        ],
+        items=items,
+        total=lambda: count_lines(sources[2]) * settings.runs,
+        do=apply,
+        models=lambda: [run.agent, run.corrector],
+    )
+
+
+def _traces(made: Iterable[Trace], case: Case, arm: str) -> list[Trace]:
+    """Hold a strategy to its contract."""
+    traces = list(made)
+    if not traces or any(trace.scenario_id != case.scenario.id or trace.arm != arm for trace in traces):
+        raise PluginError(
+            f"the strategy of arm {arm!r} broke its contract on {case.scenario.id}",
+            why="it has to return at least one trace, each with the case's scenario_id and the cast's arm",
+            fix="where a trace should not be used, return it with the reason in `drop`",
+        )
+    return traces
+
+
+def _unreviewed(seen: Review, repetition: int, arm: str) -> Trace:
+    """Stand in for what could not be made, because there was nothing to review."""
+    return Trace(
+        id=f"{seen.scenario_id}/{arm}/{repetition}",
+        scenario_id=seen.scenario_id,
+        arm=arm,
+        run=repetition,
+        as_of="",
+        stop=StopReason.ENDPOINT,
+        failure=f"no review: {seen.skipped}",
+        drop=StopReason.ENDPOINT.drop,
+        attempts=0,
+    )
