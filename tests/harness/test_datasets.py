@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from opoi.datasets import FORMATS
 from opoi.types import Example, Message, ToolCall, ToolSpec, Trace
 
@@ -82,7 +83,7 @@ def test_marks_follow_the_loss_weights(form: str, weights: list[float]) -> None:
 @pytest.mark.parametrize(
     ("made", "says"),
     [
-        (lambda: example(), "does not end with an answer"),
+        (example, "does not end with an answer"),
         (lambda: example(*TURNS[:2]), "does not end with an answer"),
         (lambda: example(TURNS[0], TURNS[2]), "before the result"),
         (lambda: example(TURNS[1], TURNS[2]), "answers no open tool call"),
