@@ -16,6 +16,7 @@ from opoi.errors import EndpointError, UsageError
 from opoi.protocols import Env, Model, Suite
 from opoi.seeds import Stream
 from opoi.types import (
+    UNREADABLE,
     Author,
     Decision,
     Injection,
@@ -38,7 +39,7 @@ message, as a user message after the prompt, or as a user message later in the c
 (`Injection.turn` model calls in). Never inside a tool result: that would break its JSON."""
 
 _REFUSED = ("content_filter", "refusal")
-_CUT_OFF = ("length", *_REFUSED)
+_CUT_OFF = ("length", UNREADABLE, *_REFUSED)
 
 
 def prompt_of(env: Env, task: str) -> tuple[Message, ...]:
@@ -241,6 +242,8 @@ def stop_of(reply: Reply) -> tuple[StopReason, str]:
     """Judge a reply that ends a conversation: why the conversation ends, and a line on what went wrong."""
     if reply.finish_reason in _REFUSED:
         return StopReason.REFUSED, f"the model refused ({reply.finish_reason})"
+    if reply.finish_reason == UNREADABLE:
+        return StopReason.UNREADABLE, "the server could not parse what the model wrote"
     if reply.finish_reason == "length":
         return StopReason.TRUNCATED, "the answer was cut off at the token limit"
     if not reply.content.strip():

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 __all__ = [
+    "UNREADABLE",
     "Arm",
     "Author",
     "Case",
@@ -211,6 +212,10 @@ class Usage(Value, frozen=True, kw_only=True):
         )
 
 
+UNREADABLE = "unreadable"
+"""Finish reason of a reply that the server could not parse, although the model wrote one."""
+
+
 class Reply(Value, frozen=True, kw_only=True):
     """One answer of a model. `finish_reason` is the server's own word, `""` where it gave none."""
 
@@ -273,6 +278,7 @@ class StopReason(StrEnum):
     EMPTY_REPLY = "empty_reply"
     TRUNCATED = "truncated"
     REFUSED = "refused"
+    UNREADABLE = "unreadable"
     ENDPOINT = "endpoint"
 
     @property

@@ -226,12 +226,6 @@ FAULTS = [
     (httpx.Response(429, json={"error": {"message": "slow down"}}), "rate", False, "slow down"),
     (httpx.Response(429, json={"error": {"message": "exceeded your quota"}}), "rate", True, "billing"),
     (httpx.Response(500, json={"error": {"message": "tools need --jinja"}}), "server", False, "--jinja"),
-    (
-        httpx.Response(500, json={"error": {"message": "Failed to parse tool call arguments as JSON"}}),
-        "server",
-        False,
-        "cannot read (back)",
-    ),
     (httpx.Response(503, text="loading"), "server", False, "Service Unavailable"),
     (httpx.Response(599, text=""), "server", False, "HTTP 599"),
     (httpx.Response(200, text=HTML), "garbage", False, "Welcome"),
@@ -283,6 +277,22 @@ def test_every_failure_is_an_endpoint_error_that_says_what_to_do(
     shown = "".join(traceback.TracebackException(type(fault), fault, below, capture_locals=True).format())
     for text in (str(fault), repr(fault), shown, caplog.text, repr(model), repr(vars(fault))):
         assert CANARY not in text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Failed to parse tool call arguments as JSON",
+        "The model produced output that does not match the expected peg-native format",
+    ],
+)
+def test_what_a_server_cannot_parse_is_the_models_failure_and_not_the_endpoints(
+    said: str, server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(500, json={"error": {"message": said}})
+    assert make().complete([TASK], (), seed=0).finish_reason == "unreadable"
+    with pytest.raises(EndpointFaultError, match="HTTP 500"):
+        make().check()
 
 
 def test_faults_can_cross_processes() -> None:

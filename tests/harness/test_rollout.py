@@ -74,6 +74,7 @@ def test_tool_errors_go_back_to_the_model_as_results(echo: Suite, first: Scenari
             Reply(tool_calls=call("read_gauge", '{"gau').tool_calls, finish_reason="length"),
             StopReason.TRUNCATED,
         ),
+        (Reply(finish_reason="unreadable"), StopReason.UNREADABLE),
         (Reply(content="no", finish_reason="content_filter"), StopReason.REFUSED),
         (Reply(content="no", finish_reason="refusal"), StopReason.REFUSED),
         (call("read_gauge", "{}"), StopReason.TURN_BUDGET),

@@ -19,7 +19,7 @@ from msgspec import Struct
 from opoi.errors import UsageError
 from opoi.models.faults import EndpointFaultError, Where
 from opoi.models.toolcalls import take_raw_calls
-from opoi.types import Message, Reply, ToolSpec
+from opoi.types import UNREADABLE, Message, Reply, ToolSpec
 from opoi.wire import decode_reply, encode_messages, encode_tool
 
 if TYPE_CHECKING:
@@ -98,13 +98,21 @@ class EndpointModel:
     def complete(self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int) -> Reply:
         """Answer the last message; see `opoi.protocols.Model.complete`.
 
+        A server that works but cannot parse what its model wrote gives an empty reply whose finish
+        reason is `unreadable`: that is the model's failure, not the endpoint's.
+
         Raises:
             EndpointFaultError: No usable answer could be had; `kind` says which failure it was.
         """
         body = {"model": self.name, "messages": encode_messages(messages), "seed": seed, **self._settings}
         if tools:
             body["tools"] = [encode_tool(tool) for tool in tools]
-        reply = self._ask(body)
+        try:
+            reply = self._ask(body)
+        except EndpointFaultError as fault:
+            if fault.kind == "unreadable":
+                return Reply(finish_reason=UNREADABLE)
+            raise
         return take_raw_calls(reply) if tools else reply
 
     def check(self) -> None:

@@ -16,11 +16,21 @@ from opoi.errors import EndpointError
 __all__ = ["EndpointFaultError", "Kind", "Where"]
 
 Kind = Literal[
-    "unreachable", "timeout", "connection", "key", "missing", "request", "rate", "server", "garbage"
+    "unreachable",
+    "timeout",
+    "connection",
+    "key",
+    "missing",
+    "request",
+    "rate",
+    "server",
+    "garbage",
+    "unreadable",
 ]
 """`unreachable`: nothing listens there. `timeout`: no answer in time. `connection`: it broke midway.
 `key`: 401 or 403. `missing`: wrong path or model. `request`: the request was refused (context overflow,
-unsupported option). `rate`: 429. `server`: 5xx. `garbage`: an answer that is not a chat completion."""
+unsupported option). `rate`: 429. `server`: 5xx. `garbage`: an answer that is not a chat completion.
+`unreadable`: the server works, but could not parse what its model wrote (the model's fault)."""
 
 _SHOWN = 300
 """Most characters of a server's own words in a message."""
@@ -138,7 +148,7 @@ class Where:
         if code >= 500:
             return EndpointFaultError(
                 f"{self.url} failed ({_name(code)})",
-                kind="server",
+                kind="unreadable" if _of_the_model(said) else "server",
                 why=said,
                 fix=_hint(said) or "see the server's log",
             )
@@ -199,13 +209,16 @@ def _name(code: int) -> str:
         return f"HTTP {code}"
 
 
+_OF_THE_MODEL = ("tool call arguments", "model produced output")
+"""Words of a server (llama.cpp) that could not parse what its model wrote, now or earlier."""
+
 _HINTS = (
     (
         ("context length", "context size", "context window", "maximum context", "n_ctx", "too long"),
         "the conversation is longer than the model's context: serve it with a longer one, or lower `turns`",
     ),
     (
-        ("tool call arguments", "does not match the expected"),
+        _OF_THE_MODEL,
         "the model wrote a tool call that the server cannot read (back): raise `max_tokens` if it was cut",
     ),
     (
@@ -219,6 +232,10 @@ _HINTS = (
         "llama.cpp: --jinja)",
     ),
 )
+
+
+def _of_the_model(said: str) -> bool:
+    return any(word in said.lower() for word in _OF_THE_MODEL)
 
 
 def _hint(said: str) -> str:
