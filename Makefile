@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
 .PHONY: help setup demo test lint wheel-test bench lock clean
 
@@ -20,7 +21,8 @@ $(READY): requirements.lock bootstrap.lock pyproject.toml
 	  || { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "python3-venv is missing: apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@# behind a proxy with a certificate of its own, the second try uses the system's certificates
+	$(INSTALL) -r requirements.lock || $(INSTALL) --system-certs -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
