@@ -276,6 +276,28 @@ def test_an_endpoint_that_fails_now_and_then_loses_no_scenario(
         assert len(list(read(tmp_path / f"r/{name}.jsonl", Trace))) == 8
 
 
+def test_none_leaves_a_sampling_setting_out_of_the_request(
+    opoi: Run, server: Callable[..., str], tmp_path: Path
+) -> None:
+    url = server(lambda _: (200, completion(content="x")))
+    options = (
+        "--model",
+        url,
+        "--model-name",
+        "m",
+        "--temperature",
+        "none",
+        "--max-tokens",
+        "7",
+        "--out",
+        "r",
+    )
+    assert opoi("run", *SMALL, *options)[0] == 0
+    settings = json.loads((tmp_path / "r/manifest.json").read_text())["settings"]["endpoint"]
+    assert (settings["temperature"], settings["max_tokens"]) == (None, 7)
+    assert opoi("run", *SMALL, "--temperature", "warm")[0] == 2
+
+
 def test_the_key_is_kept_nowhere(
     opoi: Run, server: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

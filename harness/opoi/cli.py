@@ -27,6 +27,17 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
+class _OrNone(click.ParamType):
+    """A number, or the word `none` to send nothing."""
+
+    def __init__(self, number: click.ParamType) -> None:
+        self.name = number.name
+        self._number = number
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        return value if value == "none" else self._number.convert(value, param, ctx)
+
+
 def _setting(*names: str, **options: Any) -> Decorator:  # noqa: ANN401 - passed to click
     """Return an option whose absence leaves the setting as the config file or the manifest has it."""
     return click.option(*names, default=None, **options)
@@ -68,8 +79,12 @@ _OPTIONS: dict[str, Decorator] = {
         type=click.IntRange(0, 1024),
         help="Items under way at once.  [0: 1 in this process, 8 for an endpoint]",
     ),
-    "temperature": _setting("--temperature", type=click.FloatRange(0), help="For endpoints.  [0.7]"),
-    "max_tokens": _setting("--max-tokens", type=click.IntRange(1), help="For endpoints.  [1024]"),
+    "temperature": _setting(
+        "--temperature", type=_OrNone(click.FloatRange(0)), help="For endpoints; none sends none.  [0.7]"
+    ),
+    "max_tokens": _setting(
+        "--max-tokens", type=_OrNone(click.IntRange(1)), help="For endpoints; none sends none.  [1024]"
+    ),
     "timeout": _setting("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds.  [120]"),
     "retries": _setting("--retries", type=click.IntRange(0), help="Tries after the first.  [2]"),
     "api_key_env": _setting(

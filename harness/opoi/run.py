@@ -282,7 +282,8 @@ class Run:
         with self._timed(stage):
             write_atomic(output, counted())
             save_receipt(output, Receipt(made_from, digest(output), written, written))
-        self.progress.say(f"{stage}: {written} written")
+        many = f"{written} " if output.suffix == ".jsonl" else ""
+        self.progress.say(f"{stage}: {many}written")
 
     def _made_from(self, stage: str, inputs: Sequence[Path], depends: object) -> str:
         return fingerprint(

@@ -51,7 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         export: How many kept traces of a scenario go into a data set: the `first`, or `all`.
         resamples: Bootstrap resamples.
         concurrency: Items under way at once; 0 means 1 for a model in this process, 8 for an endpoint.
-        endpoint: Sampling and connection settings of endpoints.
+        endpoint: Sampling and connection settings of endpoints; `"none"` for one that is not to be sent.
         strategy: Settings by arm name; the key `use` names the strategy of an arm with another name.
     """
 
@@ -146,6 +146,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any], *, source: str = "th
     for key in values:
         if key not in known:
             raise UnknownNameError(f"key in {source}:", key, known)
+    endpoint = values.get("endpoint")
+    if isinstance(endpoint, dict):  # TOML has no null, a command line has not either
+        values["endpoint"] = {key: None if value == "none" else value for key, value in endpoint.items()}
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:

@@ -24,6 +24,13 @@ def test_a_toml_file_says_the_same_as_the_options(tmp_path: Path) -> None:
     assert load_strategy(soft.use, soft.settings) == OPOI(strength="hint")
 
 
+def test_none_sends_no_temperature(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text('[endpoint]\ntemperature = "none"\nmax_tokens = 5\n')
+    endpoint = merge(read_settings(path), {}).endpoint
+    assert (endpoint.temperature, endpoint.max_tokens) == (None, 5)
+
+
 def test_settings_survive_the_manifest() -> None:
     settings = merge({"strategy": {"opoi": {"form": "all"}}}, {})
     assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings

@@ -223,9 +223,9 @@ _HINTS = (
     ),
     (
         ("max_completion_tokens", "max_tokens"),
-        "set `max_tokens` to a value that the server takes, or leave it out and send another field",
+        "set `max_tokens` to a value that the server takes, or to none to send none",
     ),
-    (("temperature",), "this model takes no such temperature: leave `temperature` out"),
+    (("temperature",), "this model takes no such temperature: set `temperature` to none to send none"),
     (
         ("tool", "jinja", "function call"),
         "serve a model with tool calling switched on (vLLM: --enable-auto-tool-choice and a parser; "
