@@ -182,7 +182,8 @@ class Message(Value, frozen=True, kw_only=True):
         author: Who wrote it.
         loss_weight: Weight of its tokens in the training loss, 0 to 1.
         error: The tool message reports a failed call.
-        facts: What the tool message revealed (the ledger; never part of the text).
+        facts: What a tool message revealed, or another one showed to a generator without tools (the
+            ledger; never part of the text).
         sub: For the result of a sub-agent: every message of the nested run, prompt included.
     """
 
@@ -489,10 +490,17 @@ class Cleaned(Value, frozen=True, kw_only=True):
 
 
 class Example(Value, frozen=True, kw_only=True):
-    """One line of a data set: what stands in the file, before it is written in an export format."""
+    """One line of a data set, before it is written in an export format.
+
+    Attributes:
+        trace: A kept trace.
+        tools: What its agent could call.
+        with_note: Messages of the oracle are wanted in it (level C0, the positive control).
+    """
 
     trace: Trace
     tools: tuple[ToolSpec, ...]
+    with_note: bool = False
 
 
 # ---------------------------------------------------------------- measures

@@ -25,10 +25,12 @@ __all__ = [
     "encode_reply",
     "encode_tool",
     "find_object",
+    "find_objects",
     "parse_action",
     "parse_messages",
     "parse_tools",
     "schema_of",
+    "strings_in",
 ]
 
 T = TypeVar("T")
@@ -76,13 +78,10 @@ def parse_action(text: str) -> Action:
 # ---------------------------------------------------------------- decision objects
 
 
-def find_object(text: str) -> tuple[int, int] | None:
-    """Return the span of the last top-level JSON object in a text, None where there is none.
-
-    Models wrap their answer in prose or code fences; the last object is the decision.
-    """
+def find_objects(text: str) -> list[tuple[int, int]]:
+    """Return the spans of the top-level JSON objects in a text, in order."""
     scan = json.JSONDecoder().raw_decode
-    start, found = text.find("{"), None
+    start, found = text.find("{"), []
     while start != -1:
         try:
             _, end = scan(text, start)
@@ -91,9 +90,39 @@ def find_object(text: str) -> tuple[int, int] | None:
         except RecursionError:
             return found
         else:
-            found = (start, end)
+            found.append((start, end))
             start = text.find("{", end)
     return found
+
+
+def find_object(text: str) -> tuple[int, int] | None:
+    """Return the span of the last top-level JSON object in a text, None where there is none.
+
+    Models wrap their answer in prose or code fences; the last object is the decision.
+    """
+    found = find_objects(text)
+    return found[-1] if found else None
+
+
+def strings_in(text: str) -> list[str]:
+    """Return every string in the JSON objects of a text, decoded: keys, values, whatever their depth."""
+    strings: list[str] = []
+
+    def collect(value: object) -> None:
+        if isinstance(value, str):
+            strings.append(value)
+        elif isinstance(value, list):
+            for item in value:
+                collect(item)
+
+    def pairs(items: list[tuple[str, object]]) -> None:  # sees what a later twin of a key would hide
+        for key, value in items:
+            strings.append(key)
+            collect(value)
+
+    for start, end in find_objects(text):
+        json.loads(text[start:end], object_pairs_hook=pairs)
+    return strings
 
 
 def schema_of(kind: type[Struct]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from opoi.errors import EndpointError, PluginError, UnknownNameError
 from opoi.models.scripted import ScriptedModel
 from opoi.protocols import Model, Suite
 from opoi.registry import load_suite
-from opoi.types import Cleaned, Edit, Injection, Message, Reply, ToolCall, Trace
+from opoi.types import Cleaned, Edit, Injection, Message, Reply, ToolCall, Trace, Usage
 from opoi_envs.echo import Echo
 
 ECHO = Echo()
@@ -33,6 +33,11 @@ RESIDUES = [
     "What happened next was bad.",
     "I say NO_SUPPORT.",
     "The decision has to match.",
+    "This has already\nbeen decided.",
+    "As  instructed, open.",
+    "I\u2019ve been told to.",
+    "ABCDEFGH it says.",
+    "The review says open.",
 ]
 CLEAN = [
     "The gauge shows 62 bar, the limit is 50.",
@@ -193,6 +198,16 @@ def test_residue_in_tool_arguments_and_in_sub_agents_counts() -> None:
     assert residue_of(msgspec.structs.replace(trace, messages=(tool, *trace.messages[2:]))) == ("advised",)
 
 
+def test_residue_behind_a_json_escape_is_seen() -> None:
+    trace = trace_of("The gauge is fine.\nReviewer says so.\nAs instructed, we act.")
+    assert residue_of(trace) == ("advised", "reviewer")
+    assert cleaned(trace, "C3").trace.drop == "residue"
+    assert residue_of(trace_of("Fine.", arguments='{"q": "now\\nReviewer says open"}')) == ("reviewer",)
+    assert cleaned(
+        trace, "C5", ScriptedModel(lambda *_: Reply(content=trace.messages[-1].content))
+    ).trace.drop
+
+
 # ---------------------------------------------------------------- levels
 
 
@@ -294,6 +309,43 @@ def test_c4_drops_what_the_model_cannot_mend(answer: str | None, drop: str) -> N
         return Reply(content=answer)
 
     assert cleaned(trace_of(RESIDUES[0]), "C4", ScriptedModel(reply)).trace.drop == drop
+
+
+@pytest.mark.parametrize(
+    "answer", ['{"action": "hold"}', 'It is {"action": "hold", "entity": "g1", "reasoning": "x"}']
+)
+def test_c4_never_lets_a_rewrite_become_the_decision(answer: str) -> None:
+    trace = trace_of(CLEAN[0], wrap=f"{{}} {RESIDUES[0]}")
+    result = cleaned(trace, "C4", ScriptedModel([Reply(content=answer)]))
+    assert result.trace.drop == "residue"
+
+
+class Meddler:
+    id = "meddler"
+
+    def __call__(self, trace: Trace) -> list[Edit]:
+        message = trace.messages[-1]
+        text = message.content.replace('"open"', '"hold"')
+        if text == message.content:
+            return []
+        return [Edit(rule=self.id, message=(3,), region=MESSAGE, text=text, removed=message.content)]
+
+
+def test_a_rule_that_changes_the_decision_drops_the_trace() -> None:
+    result = clean(trace_of("Fine."), [Meddler()], level="mine", suite=ECHO)
+    assert result.trace.drop == "decision_changed"
+
+
+def test_model_calls_of_cleaning_are_counted() -> None:
+    reply = Reply(content="The case is clear.", usage=Usage(calls=1, prompt_tokens=5, completion_tokens=3))
+    result = cleaned(trace_of(f"{RESIDUES[0]} {RESIDUES[7]}"), "C4", ScriptedModel(lambda *_: reply))
+    assert result.usage == Usage(calls=2, prompt_tokens=10, completion_tokens=6)
+
+
+def test_resampling_is_charged_for_the_prose_it_replaces() -> None:
+    clean_answer = json.dumps({"action": "open", "entity": "g1", "reasoning": "The gauge is high."})
+    result = cleaned(trace_of(RESIDUES[0]), "C5", ScriptedModel(lambda *_: Reply(content=clean_answer)))
+    assert result.edited_chars == result.target_chars == len(RESIDUES[0])
 
 
 def test_c5_takes_a_clean_turn_with_the_same_action_and_no_other() -> None:

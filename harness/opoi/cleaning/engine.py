@@ -11,9 +11,9 @@ from opoi.cleaning.regions import editable, rebuild, regions_of
 from opoi.cleaning.residue import residue_of
 from opoi.errors import PluginError
 from opoi.protocols import Rule, Suite
-from opoi.types import Cleaned, Edit, Message, Reject, Trace
+from opoi.types import Cleaned, Decision, Edit, Message, Reject, Trace
 
-__all__ = ["MESSAGE", "clean"]
+__all__ = ["MESSAGE", "apply", "clean", "core"]
 
 MESSAGE = "message"
 """Region name of an edit that replaces or (with empty text) removes a whole message."""
@@ -46,22 +46,41 @@ def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Suite) -> C
         edits += made
         if trace.drop:
             break
-    if edits and trace.decision.valid:
-        trace = msgspec.structs.replace(trace, decision=suite.decide(trace.messages[-1].content))
+    if edits and not trace.drop:
+        trace = _decided_again(trace, suite)
     return Cleaned(
         trace=trace,
         level=level,
         edits=tuple(edits),
         residue=residue_of(trace),
         target_chars=target,
-        edited_chars=min(target, _edited(edits, before)),
+        edited_chars=min(target, _edited(edits, before, prose)),
     )
 
 
-def _edited(edits: Sequence[Edit], before: Trace) -> int:
-    """Count the removed characters that carried loss (removing the note itself costs nothing)."""
-    oracle = {index for index, message in enumerate(before.messages) if message.author == "oracle"}
-    return sum(len(edit.removed) for edit in edits if edit.message[0] not in oracle)
+def core(decision: Decision, prose: Sequence[str]) -> dict[str, object]:
+    """Return what of a decision cleaning must not change: all but its prose and its citations."""
+    return {key: value for key, value in decision.payload.items() if key not in (*prose, "citations")}
+
+
+def _decided_again(trace: Trace, suite: Suite) -> Trace:
+    """Read the decision from the cleaned answer; drop the trace if it is another one than before."""
+    if not trace.decision.valid:
+        return trace
+    decision = suite.decide(trace.messages[-1].content)
+    same = decision.valid and core(decision, suite.prose) == core(trace.decision, suite.prose)
+    return msgspec.structs.replace(trace, decision=decision, drop="" if same else "decision_changed")
+
+
+def _edited(edits: Sequence[Edit], before: Trace, prose: Sequence[str]) -> int:
+    """Count the characters of prose that were removed (removing the note itself costs nothing)."""
+    count = 0
+    for edit in edits:
+        if edit.region != MESSAGE:
+            count += len(edit.removed)
+        elif before.messages[edit.message[0]].author != "oracle":
+            count += sum(len(text) for text in regions_of(edit.removed, prose).values())
+    return count
 
 
 def _run(rule: Rule, trace: Trace, prose: Sequence[str]) -> tuple[Trace, list[Edit]]:

@@ -11,7 +11,7 @@ from opoi.cleaning.rules import DeleteSentence, RejectResidue, RemoveNote, Resam
 from opoi.errors import UnknownNameError
 from opoi.protocols import Model, Rule, Suite
 from opoi.rollout import POSITIONS
-from opoi.types import Cleaned, ToolSpec, Trace
+from opoi.types import Cleaned, Message, Reply, ToolSpec, Trace, Usage
 
 __all__ = ["LEVELS", "cleaner"]
 
@@ -43,23 +43,47 @@ def cleaner(
     if level not in LEVELS:
         raise UnknownNameError("cleaning level", level, LEVELS)
     prose = tuple(suite.prose)
-    middle: tuple[Rule, ...] = ()
-    if level == "C2":
-        middle = (DeleteSentence(prose=prose),)
-    elif level == "C4":
-        middle = (RewriteSentence(prose=prose, model=agent(), seed=seed),)
-    elif level == "C5":
-        middle = (ResampleTurn(suite=suite, tools=tuple(tools), model=agent(), seed=seed),)
-    # the note goes last, so that every edit names messages by their place in the trace as it was made
-    rules: tuple[Rule, ...] = {"C0": (), "C1": (RemoveNote(),)}.get(
-        level, (*middle, RejectResidue(), RemoveNote())
-    )
+    model = agent() if level in ("C4", "C5") else None
+
+    def rules(metered: _Metered | None) -> tuple[Rule, ...]:
+        # the note goes last, so that every edit names messages by their place in the trace as it was made
+        last = (RejectResidue(), RemoveNote())
+        if level == "C0":
+            return ()
+        if level == "C1":
+            return (RemoveNote(),)
+        if level == "C2":
+            return (DeleteSentence(prose=prose), *last)
+        if metered is None:
+            return last
+        if level == "C4":
+            return (RewriteSentence(prose=prose, model=metered, seed=seed), *last)
+        return (ResampleTurn(suite=suite, tools=tuple(tools), model=metered, seed=seed), *last)
 
     def apply(trace: Trace) -> Cleaned:
-        shown = trace if rules else _as_generated(trace)
-        return clean(shown, rules, level=level, suite=suite)
+        metered = _Metered(model) if model else None
+        shown = _as_generated(trace) if level == "C0" else trace
+        cleaned = clean(shown, rules(metered), level=level, suite=suite)
+        return msgspec.structs.replace(cleaned, usage=metered.usage) if metered else cleaned
 
     return apply
+
+
+class _Metered:
+    """A model that adds up what the calls for one trace cost."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.usage = Usage()
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    def complete(self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int) -> Reply:
+        reply = self._model.complete(messages, tools, seed=seed)
+        self.usage += reply.usage
+        return reply
 
 
 def _as_generated(trace: Trace) -> Trace:

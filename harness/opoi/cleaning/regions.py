@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from opoi.types import Message, Trace
-from opoi.wire import find_object
+from opoi.wire import find_object, strings_in
 
 __all__ = ["editable", "rebuild", "regions_of", "written"]
 
@@ -26,13 +26,16 @@ def editable(trace: Trace) -> Iterator[tuple[int, Message]]:
 
 
 def written(messages: Sequence[Message]) -> Iterator[str]:
-    """Yield every text that a model wrote: contents, tool names and arguments, sub-agents included."""
+    """Yield every text that a model wrote: contents, tool names and arguments, sub-agents included.
+
+    What stands in JSON comes as it is written and, string by string, as it reads.
+    """
     for message in messages:
         if message.role == "assistant":
-            yield message.content
-            for call in message.tool_calls:
-                yield call.name
-                yield call.arguments
+            for text in (message.content, *(call.arguments for call in message.tool_calls)):
+                yield text
+                yield from strings_in(text)
+            yield from (call.name for call in message.tool_calls)
         yield from written(message.sub)
 
 

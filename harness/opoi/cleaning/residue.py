@@ -7,6 +7,7 @@ has an id, so that its hits and false alarms can be counted apart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -14,25 +15,28 @@ from typing import Any, NamedTuple
 import re2
 
 from opoi.cleaning.regions import written
-from opoi.types import Trace
+from opoi.types import Message, Trace
 
-__all__ = ["PATTERNS", "Hit", "find", "residue_of"]
+__all__ = ["PATTERNS", "Hit", "find", "nonces_of", "residue_in", "residue_of"]
 
 PATTERNS: dict[str, str] = {
-    "reviewer": r"\breviewer(?:s|'s)?\b|\breview note\b",
+    "reviewer": r"\breviewer(?:s|'s)?\b|\breview note\b|"
+    r"\b(?:the|this|that|your) review (?:says|said|wants|asks)\b",
     "advised": r"\bas (?:advised|instructed|directed|recommended|requested|told)\b",
     "per-note": r"\b(?:per|following|according to|based on|in line with) (?:the|this|that|your) "
     r"(?:note|guidance|verdict|feedback|review|instruction)s?\b",
     "the-note": r"\b(?:the|this|that) (?:note|verdict|oracle|expert|media buyer|settled (?:case|decision))\b",
     "correct-answer": r"\bthe (?:correct|right) (?:answer|decision|action|call)\b",
-    "was-told": r"\bI (?:was|am|have been|had been|'?ve been) (?:told|asked to match|informed|instructed)\b",
+    "was-told": r"\bI(?: was| am| have been| had been|'ve been) "
+    r"(?:told|asked to match|informed|instructed)\b",
     "settled": r"\balready (?:been )?(?:settled|decided|determined|agreed)\b|\bsettled (?:this|the) case\b",
     "given-that": r"\bgiven that .{0,80} (?:is|was) (?:the )?(?:right|correct|agreed)\b",
     "what-happened": r"\bwhat happened (?:next|afterwards|later)\b",
     "must-match": r"\b(?:has|have|had|needs?) to match\b",
     "no-support": r"\bNO_SUPPORT\b",
 }
-"""Pattern id -> RE2 pattern, matched without regard to case."""
+"""Pattern id -> RE2 pattern, matched without regard to case. A space stands for any white space, an
+apostrophe for the typographic one too."""
 
 
 class Hit(NamedTuple):
@@ -47,7 +51,8 @@ def _compile(pattern: str) -> Any:  # noqa: ANN401 - re2 ships no types
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
-    return re2.compile(pattern, options)
+    options.dot_nl = True
+    return re2.compile(pattern.replace(" ", r"\s+").replace("'", "['\u2019]"), options)
 
 
 @cache
@@ -58,17 +63,15 @@ def _compiled() -> tuple[Any, dict[str, Any]]:
 
 
 def find(text: str, nonces: Sequence[str] = ()) -> Iterator[Hit]:
-    """Yield every match in a text, pattern by pattern; the nonces of the notes count as `nonce`."""
+    """Yield every match in a text, pattern by pattern; nonces, in any case, count as `nonce`."""
     any_of_them, each = _compiled()
     if any_of_them.search(text):
         for name, pattern in each.items():
             for match in pattern.finditer(text):
                 yield Hit(name, match.start(), match.end())
     for nonce in nonces:
-        start = text.find(nonce)
-        while start != -1:
-            yield Hit("nonce", start, start + len(nonce))
-            start = text.find(nonce, start + 1)
+        for mark in re.finditer(re.escape(nonce), text, re.IGNORECASE):
+            yield Hit("nonce", mark.start(), mark.end())
 
 
 def nonces_of(trace: Trace) -> tuple[str, ...]:
@@ -81,5 +84,9 @@ def residue_of(trace: Trace) -> tuple[str, ...]:
 
     Tool arguments and the messages of sub-agents count too: an agent that passes the verdict on leaks.
     """
-    nonces = nonces_of(trace)
-    return tuple(sorted({hit.pattern for text in written(trace.messages) for hit in find(text, nonces)}))
+    return tuple(sorted(residue_in(trace.messages, nonces_of(trace))))
+
+
+def residue_in(messages: Sequence[Message], nonces: Sequence[str]) -> set[str]:
+    """Return the ids of the patterns that match anything a model wrote in these messages."""
+    return {hit.pattern for text in written(messages) for hit in find(text, nonces)}

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import sentencex
 from msgspec import Struct
 
-from opoi.cleaning.engine import MESSAGE, apply
+from opoi.cleaning.engine import MESSAGE, apply, core
 from opoi.cleaning.regions import editable, regions_of
-from opoi.cleaning.residue import find, nonces_of, residue_of
+from opoi.cleaning.residue import find, nonces_of, residue_in, residue_of
 from opoi.errors import EndpointError
 from opoi.protocols import Model, Suite
 from opoi.seeds import Stream
@@ -112,7 +112,7 @@ class RewriteSentence(Struct, frozen=True):
                 yield Reject(rule=self.id, reason="infrastructure")
                 return
             text = " ".join(reply.content.split())
-            if not text or any(find(text, nonces_of(trace))):
+            if not text or "{" in text or any(find(text, nonces_of(trace))):
                 yield Reject(rule=self.id, reason="residue")
                 return
             tail = sentence[len(sentence.rstrip()) :]
@@ -137,7 +137,8 @@ REWRITE = (
 class ResampleTurn(Struct, frozen=True):
     """Let the agent write each turn with residue again, with the same history and no note in view.
 
-    The new turn has to make the same tool calls (what follows answers them) or take the same action.
+    The new turn has to make the same tool calls (what follows answers them) or take the same decision, but
+    for its prose and its citations.
     """
 
     suite: Suite
@@ -150,7 +151,7 @@ class ResampleTurn(Struct, frozen=True):
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
         """Ask for the first turn with residue to be replaced; none that fits drops the trace."""
         for index, message in editable(trace):
-            if not any(find(message.content, nonces_of(trace))):
+            if not residue_in([_said(message.content)], nonces_of(trace)):
                 continue
             try:
                 text = self._again(trace, index, message)
@@ -173,7 +174,12 @@ class ResampleTurn(Struct, frozen=True):
             reply = self.model.complete(history, self.tools, seed=stream.seed31(attempt))
             same = [(call.name, call.arguments) for call in reply.tool_calls] == calls
             if not calls and same:
-                same = self.suite.decide(reply.content).action == trace.decision.action
-            if same and reply.content and not any(find(reply.content, nonces_of(trace))):
+                kept = core(trace.decision, self.suite.prose)
+                same = core(self.suite.decide(reply.content), self.suite.prose) == kept
+            if same and reply.content and not residue_in([_said(reply.content)], nonces_of(trace)):
                 return reply.content
         return ""
+
+
+def _said(content: str) -> Message:
+    return Message(role="assistant", content=content, author="student")
