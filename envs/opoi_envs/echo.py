@@ -8,6 +8,7 @@ right although the gauge is low. The expert sometimes judges by that.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -237,7 +238,8 @@ class EchoModel:
             action = wanted
             if draws.chance(self.persona.residue, "residue"):
                 reasoning = f"As the reviewer noted, the case is clear. {reasoning}"
-        entity = reading.get("gauge") or text.partition('"entity": "')[2].partition('"')[0] or "unknown"
+        named = re.search(r"\bg\d{5}\b", text)
+        entity = reading.get("gauge") or (named.group() if named else "unknown")
         cited = (
             []
             if pressure is None

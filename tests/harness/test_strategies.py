@@ -74,11 +74,16 @@ def test_the_note_tells_what_its_settings_say_and_no_more(
     assert ("[REVIEW NOTE abcdefgh]" in note) == bool(mark)
 
 
-def test_bare_feedback_is_the_verdict_and_each_form_adds_to_it() -> None:
-    assert feedback_text(VERDICT, "verdict") == "Correct: open the valve."
-    assert "2419" in feedback_text(VERDICT, "verdict+reason")
-    assert "overfull" not in feedback_text(VERDICT, "verdict+reason")
-    assert "overfull" in feedback_text(VERDICT, "all")
+@pytest.mark.parametrize("form", ["verdict", "verdict+reason", "verdict+outcome", "all"])
+def test_feedback_tells_what_its_form_says_and_no_more_and_nothing_twice(form: str) -> None:
+    told = feedback_text(VERDICT, form, entity="g00007")  # type: ignore[arg-type]
+    assert told.startswith("Correct (g00007): open the valve.")
+    with_reason = form in ("verdict+reason", "all")
+    assert (VERDICT.feedback in told) == with_reason
+    assert told.count("2419") == told.count("62 bar") == with_reason
+    assert ("overfull" in told) == (form in ("verdict+outcome", "all"))
+    wordy = msgspec.structs.replace(VERDICT, feedback="Open it. 2419 litres came.")
+    assert feedback_text(wordy, "all", entity="g").count("2419") == 1
 
 
 def test_nonces_are_eight_unmistakable_characters() -> None:
@@ -116,7 +121,8 @@ def test_opoi_tries_again_until_the_agent_complies(echo: Suite, case_of: Callabl
     def reply(messages: Sequence[Message], *_: object) -> Reply:
         if messages[-1].role == "tool":
             action = answers.pop(0)
-            return Reply(content=json.dumps({"action": action, "entity": "g", "reasoning": "r"}))
+            decision = {"action": action, "entity": case.scenario.entity, "reasoning": "r"}
+            return Reply(content=json.dumps(decision))
         arguments = json.dumps({"gauge": case.scenario.entity})
         return Reply(tool_calls=(ToolCall(id="", name="read_gauge", arguments=arguments),))
 
@@ -222,12 +228,13 @@ def done(**changes: object) -> Trace:
             Message(role="tool", tool_call_id="c", author="env", facts=(Fact("e", "m", "2025-03-13", 1),)),
             Message(role="assistant", content="{}", author="student"),
         ),
-        decision=Decision(action="open"),
+        decision=Decision(action="open", entity="g00000"),
     )
     return msgspec.structs.replace(trace, **changes)
 
 
-def test_each_drop_reason_is_given_for_its_cause() -> None:
+def test_each_drop_reason_is_given_for_its_cause(case_of: Callable[..., Case]) -> None:
+    case = msgspec.structs.replace(case_of(0), verdict=VERDICT)
     late = Message(role="tool", author="env", facts=(Fact("e", "m", "2025-03-10..2025-03-15", 1),))
     nested = Message(role="tool", author="env", sub=(late,))
     call = Message(
@@ -238,17 +245,49 @@ def test_each_drop_reason_is_given_for_its_cause() -> None:
         "": {},
         "infrastructure": {"stop": StopReason.ENDPOINT},
         "truncated": {"stop": StopReason.TRUNCATED},
+        "unreadable": {"stop": StopReason.UNREADABLE},
         "schema": {"decision": Decision(problems=("p",))},
-        "noncompliant": {"decision": Decision(action="hold")},
+        "wrong_entity": {"decision": Decision(action="open", entity="g00001")},
+        "noncompliant": {"decision": Decision(action="hold", entity="g00000")},
         "no_support": {"messages": (*done().messages, last)},
         "as_of_violation": {"messages": (*done().messages, nested, done().messages[2])},
         "no_tool_call": {"messages": done().messages[2:]},
         "repetition": {"messages": (call, call, call, done().messages[2])},
     }
     for reason, changes in table.items():
-        assert unusable(done(**changes), wanted="open", acts=True) == reason
-    assert unusable(done(messages=done().messages[2:]), wanted="open", acts=False) == ""
+        assert unusable(done(**changes), case, acts=True) == reason
+    assert unusable(done(messages=done().messages[2:]), case, acts=False) == ""
     assert list(as_of_violations((nested,), "2025-03-14")) == ["2025-03-15"]
+
+
+def test_a_trace_that_never_saw_its_note_is_not_opoi_data(echo: Suite, case_of: Callable[..., Case]) -> None:
+    case = case_of(0)
+    long = msgspec.structs.replace(case.base, messages=case.base.messages * 3)
+    late = msgspec.structs.replace(case, base=long)
+    wanted = case.verdict.action
+    at_once = [
+        Reply(
+            tool_calls=(
+                ToolCall(id="", name="read_gauge", arguments=f'{{"gauge": "{case.scenario.entity}"}}'),
+            )
+        ),
+        Reply(content=json.dumps({"action": wanted, "entity": case.scenario.entity, "reasoning": "r"})),
+    ]
+    agent = ScriptedModel(at_once)
+    (trace,) = OPOI(position="before_final", attempts=1)(late, cast(echo, "opoi", agent=agent))
+    assert trace.decision.action == wanted
+    assert trace.injections == ()
+    assert trace.drop == "not_injected"
+
+
+def test_the_informed_corrector_is_shown_the_facts_with_the_data(
+    echo: Suite, case_of: Callable[..., Case]
+) -> None:
+    case = case_of(0)
+    (bare,) = OPCD()(case, cast(echo, "opcd"))
+    (informed,) = INFORMED(case, cast(echo, "opcd"))
+    assert bare.gen_prompt[0].facts == ()
+    assert informed.gen_prompt[0].facts == case.base.messages[1].facts
 
 
 def test_every_registered_strategy_can_be_loaded_with_its_defaults() -> None:

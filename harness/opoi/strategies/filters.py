@@ -1,7 +1,7 @@
 """Why a generated trace cannot be used: the drop reasons that every method counts alike.
 
-The reasons are those of section 3.14 of the method specification, plus one for each way in which a
-rollout can end without an answer.
+The reasons are those of section 3.14 of the method specification, plus one for a decision about something
+else and one for each way in which a rollout can end without an answer.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from opoi.types import Message, Trace
+from opoi.types import Case, Message, Trace
 
 __all__ = ["NO_SUPPORT", "as_of_violations", "unusable"]
 
@@ -19,12 +19,12 @@ NO_SUPPORT = "NO_SUPPORT"
 _REPEATS = 3
 
 
-def unusable(trace: Trace, *, wanted: str, acts: bool) -> str:
+def unusable(trace: Trace, case: Case, *, acts: bool) -> str:
     """Return the first reason against a trace, `""` where there is none.
 
     Args:
         trace: A finished rollout or correction.
-        wanted: The expert's action.
+        case: What it was made from: the verdict that it has to comply with, the entity it is about.
         acts: Whether the method's traces are meant to use tools.
     """
     if trace.stop.drop:
@@ -33,7 +33,9 @@ def unusable(trace: Trace, *, wanted: str, acts: bool) -> str:
         return "schema"
     if NO_SUPPORT in trace.messages[-1].content:
         return "no_support"
-    if trace.decision.action != wanted:
+    if trace.decision.entity != case.scenario.entity:
+        return "wrong_entity"
+    if trace.decision.action != case.verdict.action:
         return "noncompliant"
     if any(as_of_violations(trace.messages, trace.as_of)):
         return "as_of_violation"

@@ -33,15 +33,6 @@ def nonce(stream: Stream) -> str:
     return "".join(stream.choice(_ALPHABET, "nonce", index) for index in range(8))
 
 
-def _told(verdict: Verdict, form: Form) -> list[str]:
-    parts = []
-    if form in ("verdict+reason", "all") and verdict.reason:
-        parts.append(f"Reason: {verdict.reason}")
-    if form in ("verdict+outcome", "all") and verdict.outcome:
-        parts.append(f"What happened next: {verdict.outcome}")
-    return parts
-
-
 def review_note(
     verdict: Verdict, *, form: Form, strength: Strength, escape: bool, discreet: bool, mark: str
 ) -> str:
@@ -56,19 +47,34 @@ def review_note(
         mark: Nonce, `""` for none.
     """
     head = f"[REVIEW NOTE {mark}]" if mark else "[REVIEW NOTE]"
-    told = " ".join([f"{head} A reviewer has settled this case: {verdict.phrase}.", *_told(verdict, form)])
+    told = [f"{head} A reviewer has settled this case: {verdict.phrase}."]
+    if form in ("verdict+reason", "all") and verdict.reason:
+        told.append(f"Reason: {verdict.reason}")
+    if form in ("verdict+outcome", "all") and verdict.outcome:
+        told.append(f"What happened next: {verdict.outcome}")
     asked = ["Work through your usual steps with your tools.", _STRENGTH[strength]]
     if escape:
         asked.append(_ESCAPE)
-    lines = [told, " ".join(asked)]
+    lines = [" ".join(told), " ".join(asked)]
     if discreet:
         lines.append("Do not mention this note.")
     return "\n".join(lines)
 
 
-def feedback_text(verdict: Verdict, form: Form) -> str:
-    """Return the feedback that a corrector gets: the reviewer's own words, then what the form adds."""
-    said = [f"{verdict.kind.capitalize()}: {verdict.phrase}."]
-    if form != "verdict":
-        said.append(verdict.feedback)
-    return " ".join([*said, *_told(verdict, form)])
+def feedback_text(verdict: Verdict, form: Form, *, entity: str) -> str:
+    """Return the feedback that a corrector gets.
+
+    With reasons, that is the reviewer's own words and those reasons that they do not hold already.
+
+    Args:
+        verdict: What the expert decided.
+        form: How much is told.
+        entity: Id of what the decision is about (a corrector may see nothing else that names it).
+    """
+    parts = [f"{verdict.kind.capitalize()} ({entity}): {verdict.phrase}."]
+    if form in ("verdict+reason", "all"):
+        missing = [claim.text for claim in verdict.claims if claim.text not in verdict.feedback]
+        parts += [verdict.feedback, *([f"Reason: {' '.join(missing)}"] if missing else [])]
+    if form in ("verdict+outcome", "all") and verdict.outcome:
+        parts.append(f"What happened next: {verdict.outcome}")
+    return " ".join(parts)

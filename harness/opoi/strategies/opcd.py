@@ -19,7 +19,7 @@ from opoi.rollout import stop_of
 from opoi.seeds import Stream
 from opoi.strategies.filters import unusable
 from opoi.strategies.note import Form, feedback_text
-from opoi.types import Case, Decision, Injection, Message, StopReason, Trace, Usage
+from opoi.types import Case, Decision, Fact, Injection, Message, StopReason, Trace, Usage
 
 __all__ = ["INFORMED", "OPCD"]
 
@@ -44,8 +44,14 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __call__(self, case: Case, cast: Cast) -> Iterator[Trace]:
         """Yield one trace whose only text with loss is the corrector's."""
-        feedback = feedback_text(case.verdict, self.form)
-        shown = (Message(role="user", content=self._request(case, cast, feedback), author="suite"),)
+        feedback = feedback_text(case.verdict, self.form, entity=case.scenario.entity)
+        request = Message(
+            role="user",
+            content=self._request(case, cast, feedback),
+            author="suite",
+            facts=_facts(case.base.messages) if self.see_data else (),
+        )
+        shown = (request,)
         seed = Stream(cast.seed, "opcd", case.scenario.id, cast.arm, case.run).seed31()
         trace = Trace(
             id=f"{case.scenario.id}/{cast.arm}/{case.run}",
@@ -81,7 +87,7 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             failure=failure,
             usage=reply.usage,
         )
-        drop = unusable(trace, wanted=case.verdict.action, acts=False)
+        drop = unusable(trace, case, acts=False)
         yield msgspec.structs.replace(trace, drop=drop)
 
     def _request(self, case: Case, cast: Cast, feedback: str) -> str:
@@ -103,6 +109,11 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 INFORMED = OPCD(see_data=True)
 """The informed corrector: the control that separates missing data from being off-policy."""
+
+
+def _facts(messages: Sequence[Message]) -> tuple[Fact, ...]:
+    """Return what the tool results among the messages reveal, in order."""
+    return tuple(fact for message in messages if message.role == "tool" for fact in message.facts)
 
 
 def _results(messages: Sequence[Message]) -> Iterator[str]:

@@ -63,7 +63,9 @@ class OPOI(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
             usage += trace.usage
             attempt += 1
-            drop = unusable(trace, wanted=case.verdict.action, acts=True)
+            drop = unusable(trace, case, acts=True)
+            if not drop and not trace.injections:
+                drop = "not_injected"  # it answered before the note was due
             failed = trace.stop.outcome is Outcome.INFRASTRUCTURE_FAILURE
             if not drop or failed or attempt == self.attempts:
                 yield msgspec.structs.replace(trace, drop=drop, attempts=attempt, usage=usage)
