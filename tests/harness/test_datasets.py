@@ -58,8 +58,8 @@ def test_openai_lines_say_roles_calls_and_weights_as_the_format_wants_them() -> 
 
 def test_trl_lines_have_every_key_on_every_message_and_a_mask_for_each() -> None:
     line = json.loads(FORMATS["trl"](example(*TURNS)))
-    assert set(line) == {"messages", "tools", "assistant_masks"}
-    assert line["assistant_masks"] == [0, 0, 1, 0, 1]
+    assert set(line) == {"messages", "tools", "message_loss_mask"}
+    assert line["message_loss_mask"] == [0, 0, 1, 0, 1]
     assert all(set(m) == {"role", "content", "tool_calls", "tool_call_id"} for m in line["messages"])
     assert line["messages"][2]["tool_calls"][0]["function"]["arguments"] == {"gauge": "g"}
     assert json.loads(line["tools"])[0]["function"]["name"] == "read_gauge"
@@ -75,7 +75,7 @@ def test_marks_follow_the_loss_weights(form: str, weights: list[float]) -> None:
             FORMATS[form](example(*turns))
         return
     line = json.loads(FORMATS[form](example(*turns)))
-    marks = line.get("assistant_masks") or [message.get("weight", 0) for message in line["messages"]]
+    marks = line.get("message_loss_mask") or [message.get("weight", 0) for message in line["messages"]]
     assert marks == [0, 0, int(weights[0]), 0, int(weights[1])]
 
 
@@ -121,6 +121,14 @@ def test_arguments_that_are_no_object_fit_one_format_only() -> None:
     )
     with pytest.raises(ValueError, match="not a JSON object"):
         FORMATS["trl"](broken)
+
+
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_the_positive_control_may_hold_the_note(form: str) -> None:
+    note = Message(role="user", content="[REVIEW NOTE]", author="oracle")
+    made = example(note, *TURNS)
+    line = json.loads(FORMATS[form](msgspec.structs.replace(made, with_note=True)))
+    assert line["messages"][2]["content"] == "[REVIEW NOTE]"
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from opoi.types import Example, Message, ToolSpec
+from opoi.types import Example, Message
 
 __all__ = ["conversation", "loss_mark"]
 
@@ -19,7 +19,7 @@ def conversation(example: Example) -> tuple[Message, ...]:
         ValueError: Roles, tool calls or loss marks are not as they must be; the message names it.
     """
     messages = (*example.trace.prompt, *example.trace.messages)
-    _check(messages, example.tools)
+    _check(messages, example)
     return messages
 
 
@@ -34,7 +34,7 @@ def loss_mark(message: Message) -> int:
     return int(message.loss_weight)
 
 
-def _check(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
+def _check(messages: Sequence[Message], example: Example) -> None:
     open_calls: list[str] = []
     for index, message in enumerate(messages):
         if message.role == "tool":
@@ -44,7 +44,7 @@ def _check(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
             continue
         if open_calls:
             raise ValueError(f"message {index} comes before the result of tool call {open_calls[0]!r}")
-        if message.author == "oracle":
+        if message.author == "oracle" and not example.with_note:
             raise ValueError(f"message {index} was written by the oracle")
         if message.loss_weight and message.role != "assistant":
             raise ValueError(f"message {index} has loss but is not the assistant's")
@@ -55,6 +55,6 @@ def _check(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
         raise ValueError("the conversation does not end with an answer of the assistant")
     if not any(message.loss_weight > 0 for message in messages):
         raise ValueError("no message has loss")
-    for name in [tool.name for tool in tools]:
+    for name in [tool.name for tool in example.tools]:
         if not _NAME.fullmatch(name):
             raise ValueError(f"the tool name {name!r} is not allowed (letters, digits, _ and -, at most 64)")

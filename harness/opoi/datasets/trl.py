@@ -2,7 +2,8 @@
 
 Every key stands on every line and on every message, and schemas travel as JSON text, because columns of
 varying shape break the cast to Arrow. Tool arguments are objects: the chat templates that trainers apply
-expect them so. `assistant_masks` has one 0 or 1 per message, since masks per token need a tokenizer.
+expect them so. `message_loss_mask` has one 0 or 1 per message, since masks per token need a tokenizer; it is
+not called `assistant_masks`, because trainers take a column of that name for one value per token.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Line(Struct, forbid_unknown_fields=True):
 
     messages: list[_Message]
     tools: str
-    assistant_masks: list[Literal[0, 1]]
+    message_loss_mask: list[Literal[0, 1]]
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -60,7 +61,7 @@ def trl_line(example: Example) -> bytes:
         {
             "messages": [_message(message) for message in messages],
             "tools": _encode([encode_tool(tool) for tool in example.tools]).decode(),
-            "assistant_masks": [loss_mark(message) for message in messages],
+            "message_loss_mask": [loss_mark(message) for message in messages],
         }
     )
     _decode(line)

@@ -35,7 +35,7 @@ def _export(run: Run, name: str, form: str) -> None:
                 continue
             tools = tuple(run.suite.env(worlds.one(trace.scenario_id)).tools)
             try:
-                line = FORMATS[form](Example(trace=trace, tools=tools))
+                line = FORMATS[form](Example(trace=trace, tools=tools, with_note=cleaned.level == "C0"))
             except ValueError as error:
                 left_out.append(encode({"trace_id": trace.id, "why": str(error)}) + b"\n")
                 continue
