@@ -27,10 +27,10 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
-class _OrNone(click.ParamType):
+class _OrNone(click.ParamType[Any]):
     """A number, or the word `none` to send nothing."""
 
-    def __init__(self, number: click.ParamType) -> None:
+    def __init__(self, number: click.ParamType[Any]) -> None:
         self.name = number.name
         self._number = number
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import TypeVar
 
 from msgspec import Struct
@@ -27,11 +28,13 @@ class Result(Struct, frozen=True):
         records: Its lines in the artefact, at least one.
         failure: What went wrong with the endpoint, `""` if nothing did; the item can be tried again.
         notes: What to count on the way, e.g. drop reasons.
+        asked: Whether the endpoint was asked at all; else a failure says nothing of its state.
     """
 
     records: tuple[bytes, ...]
     failure: str = ""
     notes: tuple[str, ...] = ()
+    asked: bool = True
 
 
 class _Breaker:
@@ -84,16 +87,17 @@ def work_through(
                 yield key, item
 
     def keep(key: bytes, result: Result) -> None:
+        again = key in log.failed_before
         log.append(key, result.records, failed=bool(result.failure))
         seen(result)
+        if result.asked and not again:  # what failed once may well fail again, with the endpoint in order
+            breaker.see(result)
 
     if concurrency == 1:
         for key, item in todo():
-            result = _guarded(work, item)
-            keep(key, result)
-            breaker.see(result)
+            keep(key, _guarded(work, item))
     else:
-        _in_threads(todo(), work, keep, breaker, concurrency)
+        _in_threads(todo(), work, keep, concurrency)
     return order
 
 
@@ -101,7 +105,6 @@ def _in_threads(
     todo: Iterator[tuple[bytes, T]],
     work: Callable[[T], Result],
     keep: Callable[[bytes, Result], None],
-    breaker: _Breaker,
     concurrency: int,
 ) -> None:
     under_way: dict[Future[Result], bytes] = {}
@@ -115,8 +118,10 @@ def _in_threads(
             if error is not None:
                 errors.append(error)
                 continue
-            keep(key, future.result())
-            breaker.see(future.result())
+            try:
+                keep(key, future.result())
+            except EndpointError as stop:
+                errors.append(stop)
         if errors:
             raise errors[0]
 
@@ -132,7 +137,8 @@ def _in_threads(
                 under_way.pop(future)
             for future in wait(under_way).done:
                 if future.exception() is None:
-                    keep(under_way[future], future.result())
+                    with suppress(EndpointError):  # the breaker again; one error is on its way already
+                        keep(under_way[future], future.result())
             raise
 
 

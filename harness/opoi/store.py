@@ -207,12 +207,15 @@ class Log:
     Args:
         path: The artefact to be; the part lies beside it.
         reuse: Whether results of the sealed artefact may be used.
+
+    Attributes:
+        failed_before: Keys of items that ended in an infrastructure failure when last tried.
     """
 
     def __init__(self, path: Path, *, reuse: bool = True) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
-        self.reused = 0
+        self.failed_before: set[bytes] = set()
         self._results: dict[bytes, _Place] = {}
         self._failures: dict[bytes, _Place] = {}
         self._unsynced = 0
@@ -249,6 +252,8 @@ class Log:
                 length = sum(len(file.readline()) for _ in range(int(count)))
                 if state == b".":
                     self._results[key] = _Place(False, offset, length)
+                else:
+                    self.failed_before.add(key)
                 offset += length
 
     def _take_up_part(self) -> int:
@@ -263,6 +268,8 @@ class Log:
                 key, state, _ = line.split(b"\t", 2)
                 if state == b".":
                     self._results[key] = self._place(key, good, line)
+                else:
+                    self.failed_before.add(key)
                 good += len(line)
             file.truncate(good)
         return good

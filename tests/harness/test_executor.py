@@ -75,6 +75,24 @@ def test_failures_with_successes_between_do_not_stop_it(tmp_path: Path) -> None:
         assert len(work_through(items(90), work, log, concurrency=1, seen=lambda _: None)) == 90
 
 
+def test_items_that_were_not_asked_about_do_not_stop_it(tmp_path: Path) -> None:
+    def work(_: int) -> Result:
+        return Result((b"x",), failure="no review", asked=False)
+
+    with Log(tmp_path / "a.jsonl") as log:
+        assert len(work_through(items(40), work, log, concurrency=1, seen=lambda _: None)) == 40
+
+
+def test_what_failed_before_may_fail_again_without_stopping_it(tmp_path: Path) -> None:
+    def work(index: int) -> Result:
+        return Result((b"x",), failure="flaky" if index % 2 else "")
+
+    for _ in range(2):
+        with Log(tmp_path / "a.jsonl") as log:
+            order = work_through(items(60), work, log, concurrency=1, seen=lambda _: None)
+            assert log.seal(order, "x").failures == 30
+
+
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_what_a_plugin_raises_becomes_one_message(tmp_path: Path, concurrency: int) -> None:
     def work(index: int) -> Result:

@@ -57,7 +57,7 @@ def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
     def apply(item: Case | tuple[Review, int]) -> Result:
         if isinstance(item, Case):
             return result_of(_traces(strategy(item, cast), item, arm.name))
-        return result_of([_unreviewed(*item, arm.name)])
+        return msgspec.structs.replace(result_of([_unreviewed(*item, arm.name)]), asked=False)
 
     run.work(
         f"traces {arm.name}",
