@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -157,8 +161,12 @@ def test_the_same_bytes_come_over_http_as_in_process(
 ) -> None:
     small = ("--n", "3", "--runs", "2", "--resamples", "200")
     assert opoi("run", *small, "--out", "here")[0] == 0
-    with running(ads.stand_in(), name="m") as url:
-        assert opoi("run", *small, "--model", url, "--model-name", "m", "--out", "there")[0] == 0
+    model = ads.stand_in()
+    with running(model, name=model.name) as url:
+        code, out, _ = opoi("run", *small, "--model", url, "--out", "there")
+    assert code == 0
+    assert "Simulated model" in out
+    assert json.loads((tmp_path / "there/manifest.json").read_text())["settings"]["model_name"] == model.name
     here, there = files_of(tmp_path / "here"), files_of(tmp_path / "there")
     for name in ("rollouts.jsonl", "traces/opoi.jsonl", "traces/opcd.jsonl", "datasets/opoi.openai.jsonl"):
         assert here[name] == there[name]
@@ -296,6 +304,80 @@ def test_none_leaves_a_sampling_setting_out_of_the_request(
     settings = json.loads((tmp_path / "r/manifest.json").read_text())["settings"]["endpoint"]
     assert (settings["temperature"], settings["max_tokens"]) == (None, 7)
     assert opoi("run", *SMALL, "--temperature", "warm")[0] == 2
+
+
+def test_one_changed_endpoint_option_leaves_the_others_and_the_work_alone(
+    opoi: Run, server: Callable[..., str], tmp_path: Path
+) -> None:
+    good = completion(content='{"action": "open", "entity": "g", "reasoning": "high"}')
+    url = server(lambda _: (200, good))
+    assert (
+        opoi("run", *SMALL, "--model", url, "--model-name", "m", "--temperature", "0", "--out", "r")[0] == 0
+    )
+    before = (tmp_path / "r/rollouts.jsonl").read_bytes()
+    _, _, err = opoi("run", "--resume", "--out", "r", "--timeout", "300")
+    assert "rollouts.jsonl is up to date" in err
+    settings = json.loads((tmp_path / "r/manifest.json").read_text())["settings"]["endpoint"]
+    assert (settings["temperature"], settings["timeout"]) == (0, 300)
+    assert (tmp_path / "r/rollouts.jsonl").read_bytes() == before
+
+
+def test_a_refused_change_writes_nothing_down(opoi: Run, tmp_path: Path) -> None:
+    opoi("run", *SMALL, "--out", "r")
+    manifest = (tmp_path / "r/manifest.json").read_bytes()
+    url = "http://user:s3cret@127.0.0.1:1/v1"
+    assert opoi("rollout", "r", "--model", url)[0] == 2
+    assert opoi("run", "--resume", "--out", "r", "--model", url, "--model-name", "m")[0] == 2
+    assert opoi("run", "--resume", "--out", "r", "--timeout", "inf")[0] == 2
+    assert opoi("run", "--resume", "--out", "r", "--api-key-env", "sk-secret-1234")[0] == 2
+    assert opoi("run", "--model", "http://[::1/v1", "--out", "s")[0] == 2
+    assert (tmp_path / "r/manifest.json").read_bytes() == manifest
+    assert not (tmp_path / "s").exists()
+
+
+def test_two_processes_do_not_work_on_one_run(opoi: Run, tmp_path: Path) -> None:
+    opoi("run", *SMALL, "--out", "r")
+    with (tmp_path / "r/.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, err = opoi("run", "--resume", "--out", "r")
+    assert code == 2
+    assert "another opoi works on r" in err
+    assert opoi("run", "--resume", "--out", "r")[0] == 0
+
+
+def test_half_a_character_costs_its_own_scenario_and_no_other(
+    opoi: Run, server: Callable[..., str], tmp_path: Path
+) -> None:
+    cut = completion(
+        content='{"action": "open", "entity": "g", "reasoning": "As the reviewer \\ud83d noted."}'
+    )
+    good = completion(content='{"action": "open", "entity": "g", "reasoning": "high"}')
+    url = server(lambda count: (200, cut if count % 2 else good))
+    code, _, err = opoi(
+        "run", *SMALL, "--model", url, "--model-name", "m", "--concurrency", "1", "--out", "r"
+    )
+    assert code == 0, err
+    traces = list(read(tmp_path / "r/rollouts.jsonl", Trace))
+    assert [trace.decision.valid for trace in traces[:4]].count(False) >= 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_every_sign_gets_the_table_all_the_same(
+    tmp_path: Path, encoding: str
+) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from opoi.cli import main; main()",
+        "run",
+        *SMALL,
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    env = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, env=env, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"report.html" in done.stdout
 
 
 def test_the_key_is_kept_nowhere(

@@ -5,6 +5,7 @@ Only click is imported here, so that help and mistakes are answered at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -155,7 +156,7 @@ def cli() -> None:
 @_takes(*(name for name in _OPTIONS))
 def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, debug: bool, **given: Any) -> None:  # noqa: ANN401, ARG001
     """Run the whole experiment and show what came out."""
-    from opoi.pipeline import begin, run_all
+    from opoi.pipeline import run_all
     from opoi.progress import watcher
     from opoi.run import Run
     from opoi.settings import merge
@@ -170,8 +171,7 @@ def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, debug: bool
         this = Run.create(
             out or _free_folder(settings.suite, settings.n, settings.seed), settings, progress=progress
         )
-    begin(this, ask=not resume)
-    run_all(this)
+    run_all(this, ask=not resume)
     _show(this)
 
 
@@ -201,7 +201,7 @@ def _stage(name: str, doc: str, *settings: str) -> None:
     @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
     @_takes(*settings)
     def command(*, folder: Path, force: bool, quiet: bool, debug: bool, **given: Any) -> None:  # noqa: ANN401, ARG001
-        from opoi.pipeline import STAGES, begin
+        from opoi.pipeline import carry_out
         from opoi.progress import watcher
         from opoi.run import Run
         from opoi.settings import merge
@@ -211,8 +211,7 @@ def _stage(name: str, doc: str, *settings: str) -> None:
             this = Run.create(folder, merge({}, values), progress=progress)
         else:
             this = Run.open(folder, values, progress=progress, force=force)
-        begin(this)
-        STAGES[name](this)
+        carry_out(this, [name])
         if name == "report":
             _show(this)
 
@@ -235,7 +234,7 @@ _stage("report", "Write the tables and the page, and show the tables.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free one.  [8000]")
 @click.option("--suite", default="ads", metavar="REF", help="Whose embedded model.  [ads]")
 @click.option("--persona", default="default", metavar="NAME|FILE", help="Which persona.  [default]")
-@click.option("--model-name", default="stand-in", metavar="NAME", help="Name it goes by.  [stand-in]")
+@click.option("--model-name", default="", metavar="NAME", help="Name it goes by.  [stand-in/PERSONA]")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def serve(*, port: int, suite: str, persona: str, model_name: str, debug: bool) -> None:  # noqa: ARG001
     """Offer the embedded model over HTTP (loopback only), as an OpenAI-compatible endpoint."""
@@ -246,9 +245,9 @@ def serve(*, port: int, suite: str, persona: str, model_name: str, debug: bool) 
 
     def ready(url: str) -> None:
         click.echo(f"serving {model.name} at {url}", err=True)
-        click.echo(f"try: opoi run --model {url} --model-name {model_name}", err=True)
+        click.echo(f"try: opoi run --model {url}", err=True)
 
-    serve_model(model, port=port, name=model_name, ready=ready)
+    serve_model(model, port=port, name=model_name or model.name, ready=ready)
 
 
 @cli.command(name="list")
@@ -275,6 +274,9 @@ def list_names(*, debug: bool) -> None:  # noqa: ARG001
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed, something else under test
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows another
     try:
         cli.main(args=words, prog_name="opoi", standalone_mode=False)
     except click.exceptions.Exit as end:

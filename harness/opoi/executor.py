@@ -38,20 +38,33 @@ class Result(Struct, frozen=True):
 
 
 class _Breaker:
-    """Stops a stage when the endpoint fails many times in a row without one success between."""
+    """Stops a stage when the endpoint fails many times in a row without one success between.
 
-    def __init__(self, limit: int) -> None:
+    An endpoint that worked before is asked once more: it may be in order, and only these items be beyond it.
+    """
+
+    def __init__(self, limit: int, *, worked: bool, probe: Callable[[], None] | None) -> None:
         self._limit = limit
+        self._worked = worked
+        self._probe = probe
         self._row = 0
 
     def see(self, result: Result) -> None:
-        self._row = self._row + 1 if result.failure else 0
-        if self._row >= self._limit:
-            raise EndpointError(
-                f"the endpoint failed {self._row} times in a row",
-                why=result.failure,
-                fix="what is finished is kept: mend the endpoint, then run the same command with --resume",
-            )
+        if not result.failure:
+            self._row, self._worked = 0, True
+            return
+        self._row += 1
+        if self._row < self._limit:
+            return
+        if self._worked and self._probe is not None:
+            self._probe()
+            self._row = 0
+            return
+        raise EndpointError(
+            f"the endpoint failed {self._row} times in a row",
+            why=result.failure,
+            fix="what is finished is kept: mend the endpoint, then run the same command with --resume",
+        )
 
 
 def work_through(
@@ -61,6 +74,8 @@ def work_through(
     *,
     concurrency: int,
     seen: Callable[[Result | None], None],
+    probe: Callable[[], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[bytes]:
     """Work on every item that the log does not have yet, and return the keys of all, in order.
 
@@ -70,12 +85,14 @@ def work_through(
         log: Where results go.
         concurrency: Items under way at once, at least 1.
         seen: Called in this thread with each result once it is on disk; None for one that was there.
+        probe: Called to find out whether the endpoint is in order; raises `EndpointError` if not.
+        say: Shows a line to a person.
 
     Raises:
-        EndpointError: The endpoint failed too often in a row.
+        EndpointError: The endpoint failed too often in a row, and does not answer a probe.
         PluginError: `work` raised something that is not an `OpoiError`.
     """
-    breaker = _Breaker(max(10, 2 * concurrency))
+    breaker = _Breaker(max(10, 2 * concurrency), worked=len(log) > 0, probe=probe)
     order: list[bytes] = []
 
     def todo() -> Iterator[tuple[bytes, T]]:
@@ -97,7 +114,7 @@ def work_through(
         for key, item in todo():
             keep(key, _guarded(work, item))
     else:
-        _in_threads(todo(), work, keep, concurrency)
+        _in_threads(todo(), work, keep, concurrency, say)
     return order
 
 
@@ -106,6 +123,7 @@ def _in_threads(
     work: Callable[[T], Result],
     keep: Callable[[bytes, Result], None],
     concurrency: int,
+    say: Callable[[str], None],
 ) -> None:
     under_way: dict[Future[Result], bytes] = {}
 
@@ -125,21 +143,25 @@ def _in_threads(
         if errors:
             raise errors[0]
 
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="opoi") as pool:
-        try:
-            for key, item in todo:
-                under_way[pool.submit(_guarded, work, item)] = key
-                if len(under_way) >= 2 * concurrency:
-                    collect(wait(under_way, return_when=FIRST_COMPLETED).done)
-            collect(wait(under_way).done)
-        except BaseException:
-            for future in [future for future in under_way if future.cancel()]:
-                under_way.pop(future)
-            for future in wait(under_way).done:
-                if future.exception() is None:
-                    with suppress(EndpointError):  # the breaker again; one error is on its way already
-                        keep(under_way[future], future.result())
-            raise
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="opoi")
+    try:
+        for key, item in todo:
+            under_way[pool.submit(_guarded, work, item)] = key
+            if len(under_way) >= 2 * concurrency:
+                collect(wait(under_way, return_when=FIRST_COMPLETED).done)
+        collect(wait(under_way).done)
+    except BaseException as error:
+        for future in [future for future in under_way if future.cancel()]:
+            under_way.pop(future)
+        if isinstance(error, KeyboardInterrupt) and under_way:
+            say(f"finishing {len(under_way)} items under way; press Ctrl-C again to stop at once")
+        for future in wait(under_way).done:  # a second Ctrl-C leaves from here
+            if future.exception() is None:
+                with suppress(EndpointError):  # the breaker again; one error is on its way already
+                    keep(under_way[future], future.result())
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _guarded(work: Callable[[T], Result], item: T) -> Result:

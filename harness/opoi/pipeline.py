@@ -9,6 +9,8 @@ that what cleaning does to innocent text is measured too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from opoi.registry import load_strategy
 from opoi.run import Run
 from opoi.stages.clean import clean
@@ -18,7 +20,7 @@ from opoi.stages.measure import measure
 from opoi.stages.report import report
 from opoi.stages.review import expert_of, review, rollouts, scenarios
 
-__all__ = ["STAGES", "begin", "run_all"]
+__all__ = ["STAGES", "carry_out", "check", "run_all"]
 
 STAGES = {
     "scenarios": scenarios,  #                                      -> scenarios.jsonl
@@ -33,26 +35,34 @@ STAGES = {
 """Command name -> stage, in order; what each reads and writes."""
 
 
-def begin(run: Run, *, ask: bool = False) -> None:
-    """Check everything that the settings name, then write the manifest.
+def check(run: Run, *, ask: bool = False) -> None:
+    """Check everything that the settings name. Nothing is written.
 
     Args:
         run: A new run, or one that was opened with changes.
         ask: Also make sure that the endpoints answer.
 
     Raises:
-        OpoiError: Something cannot be had; nothing was written.
+        OpoiError: Something cannot be had.
     """
     expert_of(run)
     for arm in run.settings.arms():
         load_strategy(arm.use, arm.settings)
+    run.check_references()
     if ask or not run.settings.remote:
         run.check([run.agent, run.corrector])
-    run.save_manifest()
+        run.settle_model_name()
 
 
-def run_all(run: Run) -> None:
-    """Carry out every stage that is not up to date."""
-    begin(run)
-    for stage in STAGES.values():
-        stage(run)
+def carry_out(run: Run, stages: Iterable[str], *, ask: bool = False) -> None:
+    """Write the manifest and carry out the named stages as far as they are not up to date."""
+    check(run, ask=ask)
+    with run.locked():
+        run.save_manifest()
+        for name in stages:
+            STAGES[name](run)
+
+
+def run_all(run: Run, *, ask: bool = False) -> None:
+    """Carry out the whole pipeline."""
+    carry_out(run, STAGES, ask=ask)

@@ -152,6 +152,6 @@ class _BarWatch:
 
 def watcher(*, quiet: bool = False) -> Progress:
     """Return bars where standard error is a terminal, plain lines elsewhere, nothing if `quiet`."""
-    if quiet:
+    if quiet or sys.stderr is None:
         return Quiet()
     return Bars() if sys.stderr.isatty() else Lines(sys.stderr)

@@ -12,6 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from functools import reduce
+from hashlib import blake2b
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def _import_file(path: Path, kind: str) -> Any:  # noqa: ANN401 - a module
         raise UsageError(
             f"there is no file {str(path)!r} for the {kind}", fix="check the path before the colon"
         )
-    name = "opoi_file_" + "".join(char if char.isalnum() else "_" for char in str(path.resolve()))
+    name = f"opoi_file_{path.stem}_{blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -29,7 +29,7 @@ from opoi.types import (
     Trace,
     Usage,
 )
-from opoi.wire import call_action
+from opoi.wire import call_action, valid_text
 
 __all__ = ["POSITIONS", "inject", "prompt_of", "rollout", "stop_of"]
 
@@ -130,6 +130,7 @@ def rollout(
         arm=arm,
         run=run,
         as_of=scenario.as_of,
+        model=model.name,
         prompt=prompt,
         gen_prompt=tuple(shown),
         messages=tuple(ending.messages),
@@ -184,13 +185,17 @@ class _Talk(Struct):
                 return ending(StopReason.ENDPOINT, error.line)
             usage += reply.usage
             calls = tuple(
-                ToolCall(id=f"call_{turn}_{index}", name=call.name, arguments=call.arguments)
+                ToolCall(
+                    id=f"call_{turn}_{index}",
+                    name=valid_text(call.name),
+                    arguments=valid_text(call.arguments),
+                )
                 for index, call in enumerate(reply.tool_calls)
             )
             conversation.append(
                 Message(
                     role="assistant",
-                    content=reply.content,
+                    content=valid_text(reply.content),
                     tool_calls=calls,
                     author=self.author,
                     loss_weight=weight,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +17,7 @@ from msgspec import Struct
 
 from opoi.errors import ArtefactError, EndpointError, UsageError
 from opoi.executor import Result, work_through
-from opoi.models.resolve import resolve_model
+from opoi.models.resolve import check_reference, resolve_model
 from opoi.progress import Progress, Quiet
 from opoi.protocols import Model, Suite
 from opoi.registry import load_suite
@@ -28,7 +30,7 @@ from opoi.store import (
     fingerprint,
     item_key,
     load_receipt,
-    save_receipt,
+    publish,
     write_atomic,
 )
 
@@ -76,7 +78,7 @@ class Run:
         Raises:
             UsageError: The folder holds something already.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(_is_content(entry) for entry in path.iterdir())):
             raise UsageError(
                 f"{path} exists already",
                 why="a run is never written over another",
@@ -103,7 +105,7 @@ class Run:
             raise ArtefactError(
                 f"there is no run in {path}",
                 why="it holds no manifest.json",
-                fix="start one with: opoi run --out DIR, or opoi scenarios --out DIR",
+                fix="start one with: opoi run --out DIR, or opoi scenarios DIR",
             ) from error
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ArtefactError(f"{place} cannot be read", why=str(error), fix="undo the edit") from error
@@ -113,6 +115,24 @@ class Run:
         """Write the manifest."""
         manifest = Manifest(schema="opoi.manifest/1", settings=self.settings, versions=_versions())
         write_atomic(self.path / "manifest.json", [msgspec.json.format(encode(manifest), indent=2), b"\n"])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from working on this run at the same time.
+
+        Raises:
+            UsageError: Another one does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    f"another opoi works on {self.path}",
+                    fix="wait until it has ended, or choose another --out",
+                ) from error
+            yield
 
     # ------------------------------------------------------------ cast
 
@@ -146,6 +166,28 @@ class Run:
             )
         named = msgspec.structs.replace(settings.endpoint, name=wanted)
         return resolve_model(settings.model, suite=self.suite, settings=named)
+
+    def check_references(self) -> None:
+        """Check the model references as far as that goes without asking anyone.
+
+        Raises:
+            UsageError: One cannot be used.
+        """
+        settings = self.settings
+        check_reference(settings.model, settings.endpoint)
+        if self._is_reference(settings.corrector_model):
+            check_reference(settings.corrector_model, settings.endpoint)
+
+    def settle_model_name(self) -> None:
+        """Write the name of the only model that an endpoint offers into the settings, where none is given."""
+        settings = self.settings
+        if settings.remote and not (settings.model_name or settings.endpoint.name):
+            self.settings = msgspec.structs.replace(settings, model_name=self.agent.name)
+
+    @property
+    def suite_identity(self) -> object:
+        """The suite's reference, with the content of the file that it names."""
+        return content_of(self.settings.suite)
 
     def model_identity(self) -> object:
         """Return what of the agent's settings decides about the text that comes out."""
@@ -208,10 +250,12 @@ class Run:
         Raises:
             EndpointError: No item at all got an answer, or the endpoint failed many times in a row.
         """
-        made_from = self._made_from(stage, inputs, depends)
+        read = self._inputs(inputs)
+        made_from = fingerprint({"stage": stage, "inputs": read, "settings": depends})
         if self._up_to_date(stage, output, made_from):
             return
-        self.check(models())
+        asked = list(models())
+        self.check(asked)
         keyed = ((item_key(stage, depends, item), item) for item in items())
         with self._timed(stage), Log(output, reuse=not self.force) as log:
             watch = self.progress.start(stage, total())
@@ -222,10 +266,12 @@ class Run:
                     log,
                     concurrency=self.settings.workers,
                     seen=lambda result: watch.advance(result.notes if result else ("kept from before",)),
+                    probe=(lambda: self.check(asked, again=True)) if _can_be_checked(asked) else None,
+                    say=self.progress.say,
                 )
             finally:
                 watch.close()
-            receipt = log.seal(order, made_from)
+            receipt = log.seal(order, made_from, read)
         if receipt.failures == receipt.items > 0:
             raise EndpointError(
                 f"{stage}: the endpoint answered for none of {receipt.items} items",
@@ -238,15 +284,15 @@ class Run:
                 f"opoi run --resume --out {self.path} tries only these again"
             )
 
-    def check(self, models: Iterable[Model]) -> None:
-        """Make sure, once per model, that endpoints answer before work is begun.
+    def check(self, models: Iterable[Model], *, again: bool = False) -> None:
+        """Make sure that endpoints answer: once per model before work is begun, or again.
 
         Raises:
             EndpointError: One does not.
         """
         for model in models:
             check = getattr(model, "check", None)
-            if check is not None and model not in self._checked:
+            if check is not None and (again or model not in self._checked):
                 check()
                 self._checked.append(model)
 
@@ -268,7 +314,8 @@ class Run:
             depends: The settings on which its output depends.
             chunks: Called for the bytes of the output, a record at a time.
         """
-        made_from = self._made_from(stage, inputs, depends)
+        read = self._inputs(inputs)
+        made_from = fingerprint({"stage": stage, "inputs": read, "settings": depends})
         if self._up_to_date(stage, output, made_from):
             return
         written = 0
@@ -280,19 +327,24 @@ class Run:
                 yield chunk
 
         with self._timed(stage):
-            write_atomic(output, counted())
-            save_receipt(output, Receipt(made_from, digest(output), written, written))
+            publish(
+                output, counted(), lambda sha256: Receipt(made_from, dict(read), sha256, written, written)
+            )
         many = f"{written} " if output.suffix == ".jsonl" else ""
         self.progress.say(f"{stage}: {many}written")
 
-    def _made_from(self, stage: str, inputs: Sequence[Path], depends: object) -> str:
-        return fingerprint(
-            {
-                "stage": stage,
-                "inputs": {str(path.relative_to(self.path)): self._digest(path) for path in inputs},
-                "settings": depends,
-            }
-        )
+    def _inputs(self, inputs: Sequence[Path]) -> dict[str, str]:
+        """Return the digest of each input; warn of one that is older than what it was made from."""
+        for path in inputs:
+            receipt = load_receipt(path)
+            for name, sha256 in receipt.inputs.items() if receipt else ():
+                source = self.path / name
+                if source.exists() and self._digest(source) != sha256:
+                    self.progress.say(
+                        f"note: {path.relative_to(self.path)} was made from an earlier {name}; "
+                        f"bring all up to date with: opoi run --resume --out {self.path}"
+                    )
+        return {str(path.relative_to(self.path)): self._digest(path) for path in inputs}
 
     def _digest(self, path: Path) -> str:
         try:
@@ -354,6 +406,15 @@ class _Timer:
         }
         with self._path.open("ab") as file:
             file.write(encode(record) + b"\n")
+
+
+def _is_content(entry: Path) -> bool:
+    """Tell artefacts from what a start that was cut short leaves behind."""
+    return not (entry.name.startswith(".") or entry.name.endswith(".tmp"))
+
+
+def _can_be_checked(models: Iterable[Model]) -> bool:
+    return any(hasattr(model, "check") for model in models)
 
 
 def _versions() -> dict[str, str]:

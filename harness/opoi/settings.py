@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,6 +143,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any], *, source: str = "th
         UsageError: A key or value does not fit.
     """
     values = {**base, **over}
+    if isinstance(base.get("endpoint"), dict) and isinstance(over.get("endpoint"), dict):
+        values["endpoint"] = {**base["endpoint"], **over["endpoint"]}
     known = Settings.__struct_fields__
     for key in values:
         if key not in known:
@@ -149,6 +152,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any], *, source: str = "th
     endpoint = values.get("endpoint")
     if isinstance(endpoint, dict):  # TOML has no null, a command line has not either
         values["endpoint"] = {key: None if value == "none" else value for key, value in endpoint.items()}
+        for key, value in endpoint.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"`{key}` in {source} must be a finite number", why=f"it is {value}")
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:

@@ -330,6 +330,7 @@ class Trace(Value, frozen=True, kw_only=True):
         arm: Name of the arm that made it; `base` for the unsteered rollout.
         run: Repetition, from 0.
         as_of: Day at which the world was frozen.
+        model: Name of the model that generated it.
         prompt: What the student will see at inference: never any privileged text.
         gen_prompt: What the generator saw.
         messages: Everything after the prompt, in order.
@@ -347,6 +348,7 @@ class Trace(Value, frozen=True, kw_only=True):
     arm: str
     run: int
     as_of: str
+    model: str = ""
     prompt: tuple[Message, ...] = ()
     gen_prompt: tuple[Message, ...] = ()
     messages: tuple[Message, ...] = ()

@@ -7,6 +7,7 @@ exporters and the environments alike.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ __all__ = [
     "parse_tools",
     "schema_of",
     "strings_in",
+    "valid_text",
 ]
 
 T = TypeVar("T")
@@ -78,20 +80,32 @@ def parse_action(text: str) -> Action:
 # ---------------------------------------------------------------- decision objects
 
 
+_OPENING = re.compile(r"\{(?=\s*[\"}])")
+"""A brace that can open a JSON object; looking first spares a failed parse for each other one."""
+
+
+def valid_text(text: str) -> str:
+    """Return the text with halves of surrogate pairs replaced, so that it can be written and matched."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def find_objects(text: str) -> list[tuple[int, int]]:
     """Return the spans of the top-level JSON objects in a text, in order."""
     scan = json.JSONDecoder().raw_decode
-    start, found = text.find("{"), []
-    while start != -1:
+    found = []
+    position = 0
+    while (match := _OPENING.search(text, position)) is not None:
+        position = match.start() + 1
         try:
-            _, end = scan(text, start)
+            _, end = scan(text, match.start())
         except ValueError:
-            start = text.find("{", start + 1)
+            continue
         except RecursionError:
-            return found
-        else:
-            found.append((start, end))
-            start = text.find("{", end)
+            break
+        found.append((match.start(), end))
+        position = end
     return found
 
 
@@ -110,14 +124,14 @@ def strings_in(text: str) -> list[str]:
 
     def collect(value: object) -> None:
         if isinstance(value, str):
-            strings.append(value)
+            strings.append(valid_text(value))
         elif isinstance(value, list):
             for item in value:
                 collect(item)
 
     def pairs(items: list[tuple[str, object]]) -> None:  # sees what a later twin of a key would hide
         for key, value in items:
-            strings.append(key)
+            strings.append(valid_text(key))
             collect(value)
 
     for start, end in find_objects(text):
@@ -191,7 +205,7 @@ class _Part(Struct):
 
 
 class _Message(Struct):
-    role: str = "assistant"
+    role: str | None = "assistant"
     content: str | list[_Part] | None = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
@@ -204,8 +218,8 @@ class _Choice(Struct):
 
 
 class _Usage(Struct):
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
+    prompt_tokens: float | None = 0
+    completion_tokens: float | None = 0
 
 
 class _Completion(Struct):
@@ -255,8 +269,8 @@ def decode_reply(body: bytes) -> Reply:
         finish_reason="refusal" if choice.message.refusal else choice.finish_reason or "",
         usage=Usage(
             calls=1,
-            prompt_tokens=usage.prompt_tokens or 0,
-            completion_tokens=usage.completion_tokens or 0,
+            prompt_tokens=int(usage.prompt_tokens or 0),
+            completion_tokens=int(usage.completion_tokens or 0),
         ),
     )
 
@@ -303,7 +317,7 @@ def parse_messages(raw: object) -> tuple[Message, ...]:
     messages = _convert(raw, list[_Message], "messages")
     result = []
     for index, item in enumerate(messages):
-        role = _ROLES.get(item.role)
+        role = _ROLES.get(item.role or "")
         if role is None:
             raise ValueError(f"messages[{index}].role: {item.role!r} is not a chat role")
         result.append(

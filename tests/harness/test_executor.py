@@ -31,7 +31,7 @@ def test_every_item_is_worked_on_once_and_sealed_in_order(tmp_path: Path, concur
 
     with Log(tmp_path / "a.jsonl") as log:
         order = work_through(items(40), work, log, concurrency=concurrency, seen=lambda _: None)
-        log.seal(order, "x")
+        log.seal(order, "x", {})
     assert sorted(calls) == list(range(40))
     assert (tmp_path / "a.jsonl").read_text().split() == [str(index) for index in range(40)]
 
@@ -75,6 +75,56 @@ def test_failures_with_successes_between_do_not_stop_it(tmp_path: Path) -> None:
         assert len(work_through(items(90), work, log, concurrency=1, seen=lambda _: None)) == 90
 
 
+def test_an_endpoint_that_worked_and_answers_a_probe_is_not_given_up(tmp_path: Path) -> None:
+    probes: list[int] = []
+
+    def work(index: int) -> Result:
+        return Result((b"x",), failure="too long" if 5 <= index < 40 else "")
+
+    with Log(tmp_path / "a.jsonl") as log:
+        done = work_through(
+            items(60), work, log, concurrency=1, seen=lambda _: None, probe=lambda: probes.append(1)
+        )
+    assert len(done) == 60
+    assert len(probes) == 3
+
+
+def test_a_probe_that_fails_ends_the_stage(tmp_path: Path) -> None:
+    def dead() -> None:
+        raise EndpointError("gone")
+
+    def work(index: int) -> Result:
+        return Result((b"x",), failure="refused" if index else "")
+
+    with Log(tmp_path / "a.jsonl") as log, pytest.raises(EndpointError, match="gone"):
+        work_through(items(60), work, log, concurrency=1, seen=lambda _: None, probe=dead)
+
+
+def test_a_second_interrupt_does_not_wait_for_what_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    waits: list[int] = []
+    said: list[str] = []
+
+    def interrupted(*_: object, **__: object) -> object:
+        waits.append(1)
+        raise KeyboardInterrupt
+
+    def work(index: int) -> Result:
+        release.wait(20)
+        return record(index)
+
+    monkeypatch.setattr("opoi.executor.wait", interrupted)
+    begun = time.monotonic()
+    with Log(tmp_path / "a.jsonl") as log, pytest.raises(KeyboardInterrupt):
+        work_through(items(100), work, log, concurrency=2, seen=lambda _: None, say=said.append)
+    assert time.monotonic() - begun < 5
+    assert len(waits) == 2
+    assert "Ctrl-C again" in said[0]
+    release.set()
+
+
 def test_items_that_were_not_asked_about_do_not_stop_it(tmp_path: Path) -> None:
     def work(_: int) -> Result:
         return Result((b"x",), failure="no review", asked=False)
@@ -90,7 +140,7 @@ def test_what_failed_before_may_fail_again_without_stopping_it(tmp_path: Path) -
     for _ in range(2):
         with Log(tmp_path / "a.jsonl") as log:
             order = work_through(items(60), work, log, concurrency=1, seen=lambda _: None)
-            assert log.seal(order, "x").failures == 30
+            assert log.seal(order, "x", {}).failures == 30
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

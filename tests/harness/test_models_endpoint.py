@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opoi.errors import EndpointError, UsageError
-from opoi.models.endpoint import EndpointModel, is_loopback, list_models
+from opoi.models.endpoint import EndpointModel, list_models
 from opoi.models.faults import EndpointFaultError, Where
+from opoi.models.urls import is_loopback
 from opoi.protocols import Model
 from opoi.types import Fact, Message, Reply, ToolCall, ToolSpec, Usage
 

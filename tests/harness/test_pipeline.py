@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ import pytest
 
 from opoi.errors import ArtefactError, EndpointError, PluginError, UsageError
 from opoi.measures import Results
-from opoi.pipeline import STAGES, begin, run_all
+from opoi.pipeline import STAGES, check, run_all
 from opoi.progress import Lines
 from opoi.protocols import Suite
 from opoi.run import Run
 from opoi.settings import Settings, merge
-from opoi.store import read
+from opoi.store import load_receipt, read
 from opoi.types import Cleaned, Message, Outcome, Reply, Review, Scenario, Trace
 
 Files = Callable[[Path], dict[str, bytes]]
@@ -61,7 +62,8 @@ def start(tmp_path: Path, counting: Counting) -> Callable[..., Run]:
         else:
             run = Run.create(folder, settings(**changes))
         run.__dict__["agent"] = counting
-        begin(run)
+        check(run)
+        run.save_manifest()
         return run
 
     return opened
@@ -225,6 +227,65 @@ def test_a_strategy_of_ones_own_is_one_file(start: Callable[..., Run], tmp_path:
     assert [arm.name for arm in results.arms] == ["base", "unsteered", "null", "random"]
 
 
+def test_a_strategy_may_make_several_traces_of_a_case(start: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(
+        "from opoi.rollout import rollout\n"
+        "def two(case, cast):\n"
+        "    for attempt in range(2):\n"
+        "        yield rollout(case.scenario, cast.suite, cast.agent, arm=cast.arm, run=case.run,"
+        " seed=cast.seed, attempt=attempt)\n"
+    )
+    run = start(strategies=[f"{tmp_path}/two.py:two"], n=4)
+    run_all(run)
+    ids = [trace.id for trace in read(run.file("traces", "two.jsonl"), Trace)]
+    assert len(set(ids)) == len(ids) == 16
+
+
+def test_a_strategy_that_lets_an_endpoint_error_through_loses_that_case_alone(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    (tmp_path / "ask.py").write_text(
+        "import msgspec\n"
+        "from opoi.errors import EndpointError\n"
+        "def ask(case, cast):\n"
+        "    if case.scenario.id.endswith('2'):\n"
+        "        raise EndpointError('refused', why='too long')\n"
+        "    yield msgspec.structs.replace(case.base, arm=cast.arm, run=case.run)\n"
+    )
+    run = start(strategies=[f"{tmp_path}/ask.py:ask"], n=4)
+    run_all(run)
+    made = list(read(run.file("traces", "ask.jsonl"), Trace))
+    assert [trace.failure for trace in made if trace.drop] == ["refused - too long"] * 2
+
+
+def test_an_edited_suite_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    text = (
+        "from opoi_envs.echo import Echo\nclass Mine(Echo):\n    name = 'mine'\n    mark = 1\nsuite = Mine()\n"
+    )
+    path.write_text(text)
+    run = Run.create(tmp_path / "r", merge({**SETTINGS, "suite": f"{path}:suite", "n": 2}, {}))
+    run_all(run)
+    before = load_receipt(run.file("rollouts.jsonl"))
+    path.write_text(text.replace("mark = 1", "mark = 2"))
+    run_all(Run.open(tmp_path / "r"))
+    after = load_receipt(run.file("rollouts.jsonl"))
+    assert before
+    assert after
+    assert before.made_from != after.made_from
+
+
+def test_a_stage_says_when_its_input_is_older_than_what_it_was_made_from(
+    start: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_all(start(n=3))
+    STAGES["rollout"](start(turns=1))
+    late = start()
+    late.progress = Lines(sys.stderr)
+    STAGES["measure"](late)
+    assert "cleaned/base.jsonl was made from an earlier rollouts.jsonl" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["openai", "trl"])
 def test_data_sets_hold_each_kept_scenario_once_and_never_the_note(
     start: Callable[..., Run], form: str
@@ -243,8 +304,6 @@ def test_data_sets_hold_each_kept_scenario_once_and_never_the_note(
 def test_progress_is_told_in_plain_lines_where_there_is_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
     run_all(Run.create(tmp_path / "r", settings(n=3), progress=Lines(sys.stderr)))
     said = capsys.readouterr().err
     assert "rollouts: 6/6" in said

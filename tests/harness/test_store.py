@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,19 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from opoi.errors import ArtefactError
-from opoi.store import Index, Log, digest, fingerprint, item_key, load_receipt, read, write_atomic
+from opoi.store import (
+    Index,
+    Log,
+    Receipt,
+    digest,
+    fingerprint,
+    item_key,
+    load_receipt,
+    publish,
+    read,
+    receipt_path,
+    write_atomic,
+)
 
 
 class Row(Struct):
@@ -34,7 +47,7 @@ def test_the_sealed_bytes_do_not_depend_on_the_order_of_completion(
     path = tmp_path_factory.mktemp("log") / "a.jsonl"
     with Log(path) as log:
         fill(log, order)
-        receipt = log.seal(KEYS, "x")
+        receipt = log.seal(KEYS, "x", {})
     assert path.read_bytes() == b"".join(b'{"id":"%b"}\n' % key for key in KEYS)
     assert (receipt.items, receipt.records, receipt.failures) == (12, 12, 0)
     assert receipt.sha256 == digest(path)
@@ -56,7 +69,7 @@ def test_a_part_cut_anywhere_is_taken_up_without_loss_or_repetition(
         assert len(again) == done
         assert all(key in again for key in KEYS[:done])
         fill(again, [key for key in KEYS if key not in again])
-        again.seal(KEYS, "x")
+        again.seal(KEYS, "x", {})
     assert [row.id.encode() for row in read(path, Row)] == KEYS
 
 
@@ -65,7 +78,7 @@ def test_an_item_may_have_several_records_and_tabs_in_its_text(tmp_path: Path) -
     rows = [Row("a\tb\n", 1), Row("c", 2)]
     with Log(path) as log:
         log.append(KEYS[0], [msgspec.json.encode(row) for row in rows])
-        log.seal(KEYS[:1], "x")
+        log.seal(KEYS[:1], "x", {})
     assert list(read(path, Row)) == rows
 
 
@@ -73,11 +86,11 @@ def test_a_failure_is_sealed_and_tried_again_the_next_time(tmp_path: Path) -> No
     path = tmp_path / "a.jsonl"
     with Log(path) as log:
         fill(log, KEYS[:3], failed={KEYS[1]})
-        assert log.seal(KEYS[:3], "x").failures == 1
+        assert log.seal(KEYS[:3], "x", {}).failures == 1
     with Log(path) as again:
         assert [key in again for key in KEYS[:3]] == [True, False, True]
         again.append(KEYS[1], [b'{"id":"mended"}'])
-        assert again.seal(KEYS[:3], "x").failures == 0
+        assert again.seal(KEYS[:3], "x", {}).failures == 0
     assert [row.id for row in read(path, Row)] == [KEYS[0].decode(), "mended", KEYS[2].decode()]
 
 
@@ -85,11 +98,11 @@ def test_sealed_results_serve_a_stage_that_has_grown(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     with Log(path) as log:
         fill(log, KEYS[:3])
-        log.seal(KEYS[:3], "x")
+        log.seal(KEYS[:3], "x", {})
     with Log(path) as again:
         fill(again, [key for key in KEYS[:5] if key not in again])
         assert again.part.read_bytes().count(b"\n") == 2
-        again.seal(KEYS[:5], "y")
+        again.seal(KEYS[:5], "y", {})
     assert [row.id.encode() for row in read(path, Row)] == KEYS[:5]
 
 
@@ -97,7 +110,7 @@ def test_results_of_an_artefact_that_was_edited_are_not_trusted(tmp_path: Path) 
     path = tmp_path / "a.jsonl"
     with Log(path) as log:
         fill(log, KEYS[:2])
-        log.seal(KEYS[:2], "x")
+        log.seal(KEYS[:2], "x", {})
     path.write_bytes(path.read_bytes().replace(b"}", b' ,"value":7}', 1))
     with Log(path) as again:
         assert len(again) == 0
@@ -107,9 +120,69 @@ def test_sealing_with_an_item_missing_is_refused_and_leaves_the_part(tmp_path: P
     with Log(tmp_path / "a.jsonl") as log:
         fill(log, KEYS[:1])
         with pytest.raises(ArtefactError, match="lacks an item"):
-            log.seal(KEYS[:2], "x")
+            log.seal(KEYS[:2], "x", {})
     assert log.part.exists()
     assert load_receipt(log.path) is None
+
+
+def test_a_damaged_file_of_keys_or_part_costs_work_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with Log(path) as log:
+        fill(log, KEYS[:3])
+        log.seal(KEYS[:3], "x", {})
+    (keys,) = receipt_path(path).parent.glob("*.keys")
+    whole = keys.read_bytes()
+    for damaged in (b"garbage", whole[:-10], b"", b"\xff\xfe\n" + whole):
+        keys.write_bytes(damaged)
+        with Log(path) as again:
+            assert all(key in KEYS[:3] for key in again._results)
+    part = path.with_name("a.jsonl.part")
+    part.write_bytes(b"%b\t.\t{}\nnonsense\n%b\t.\t{}\n" % (KEYS[5], KEYS[6]))
+    with Log(path) as again:
+        assert KEYS[5] in again
+        assert KEYS[6] not in again
+
+
+def test_throwing_earlier_results_away_throws_the_part_away_too(tmp_path: Path) -> None:
+    with Log(tmp_path / "a.jsonl") as log:
+        fill(log, KEYS[:3])
+    with Log(tmp_path / "a.jsonl", reuse=False) as again:
+        assert len(again) == 0
+        assert not again.part.read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["before the receipt", "before the artefact", "after the artefact"])
+def test_a_kill_while_publishing_leaves_an_artefact_and_a_receipt_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def receipt(made_from: str) -> Callable[[str], Receipt]:
+        return lambda sha256: Receipt(made_from, {}, sha256)
+
+    path = tmp_path / "a.jsonl"
+    publish(path, [b"old\n"], receipt("old"))
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        name = Path(target).name
+        if moment == "before the receipt" and name == "a.jsonl.next.json":
+            raise Killed
+        if moment == "before the artefact" and name == "a.jsonl":
+            raise Killed
+        if moment == "after the artefact" and name == "a.jsonl.json":
+            raise Killed
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(Killed):
+        publish(path, [b"new\n"], receipt("new"))
+    monkeypatch.undo()
+    found = load_receipt(path)
+    assert found
+    assert found.sha256 == digest(path)
+    assert found.made_from == path.read_text().strip() == ("new" if moment == "after the artefact" else "old")
 
 
 def test_reading_names_the_bad_line(tmp_path: Path) -> None:
@@ -172,7 +245,9 @@ def test_fingerprints_depend_on_content_and_not_on_order_of_keys() -> None:
 def test_one_record_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writes = []
     real = os.write
-    monkeypatch.setattr("opoi.store.os.write", lambda fd, data: (writes.append(len(data)), real(fd, data))[1])
+    monkeypatch.setattr(
+        "opoi.store.log.os.write", lambda fd, data: (writes.append(len(data)), real(fd, data))[1]
+    )
     with Log(tmp_path / "a.jsonl") as log:
         log.append(KEYS[0], [b"x" * 100_000])
     assert len(writes) == 1

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from opoi.types import Message, Trace
-from opoi.wire import find_object, strings_in
+from opoi.wire import find_object, strings_in, valid_text
 
 __all__ = ["editable", "rebuild", "regions_of", "written"]
 
@@ -99,7 +99,7 @@ def _string_values(text: str, start: int) -> dict[str, tuple[tuple[int, int], st
         value, position = scan(text, begin)
         values.pop(key, None)
         if isinstance(value, str):
-            values[key] = ((begin, position), value)
+            values[key] = ((begin, position), valid_text(value))
         position = _skip(text, position)
         if text[position] == ",":
             position = _skip(text, position + 1)

@@ -14,6 +14,7 @@ from opoi.errors import EndpointError
 from opoi.protocols import Model, Suite
 from opoi.seeds import Stream
 from opoi.types import Edit, Message, Reject, ToolSpec, Trace
+from opoi.wire import valid_text
 
 __all__ = [
     "DeleteSentence",
@@ -111,7 +112,7 @@ class RewriteSentence(Struct, frozen=True):
             except EndpointError:
                 yield Reject(rule=self.id, reason="infrastructure")
                 return
-            text = " ".join(reply.content.split())
+            text = " ".join(valid_text(reply.content).split())
             if not text or "{" in text or any(find(text, nonces_of(trace))):
                 yield Reject(rule=self.id, reason="residue")
                 return
@@ -172,12 +173,13 @@ class ResampleTurn(Struct, frozen=True):
         stream = Stream(self.seed, "resample", trace.id, index)
         for attempt in range(self.tries):
             reply = self.model.complete(history, self.tools, seed=stream.seed31(attempt))
+            content = valid_text(reply.content)
             same = [(call.name, call.arguments) for call in reply.tool_calls] == calls
             if not calls and same:
                 kept = core(trace.decision, self.suite.prose)
-                same = core(self.suite.decide(reply.content), self.suite.prose) == kept
-            if same and reply.content and not residue_in([_said(reply.content)], nonces_of(trace)):
-                return reply.content
+                same = core(self.suite.decide(content), self.suite.prose) == kept
+            if same and content and not residue_in([_said(content)], nonces_of(trace)):
+                return content
         return ""
 
 

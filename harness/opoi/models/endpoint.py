@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -19,13 +18,14 @@ from msgspec import Struct
 from opoi.errors import UsageError
 from opoi.models.faults import EndpointFaultError, Where
 from opoi.models.toolcalls import take_raw_calls
+from opoi.models.urls import checked_url, is_loopback
 from opoi.types import UNREADABLE, Message, Reply, ToolSpec
 from opoi.wire import decode_reply, encode_messages, encode_tool
 
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["EndpointModel", "is_loopback", "list_models"]
+__all__ = ["EndpointModel", "list_models"]
 
 _OWN_FIELDS = ("messages", "model", "n", "seed", "stream", "tools")
 """What `extra_body` may not set: our side of the contract depends on these."""
@@ -191,7 +191,7 @@ class _Line:
         retries: int,
         http_client: Any | None,  # noqa: ANN401 - httpx.Client or httpx2.Client
     ) -> None:
-        url = _checked_url(base_url)
+        url = checked_url(base_url)
         key = _checked_key(api_key)
         if not timeout > 0 or retries < 0:
             raise UsageError("`timeout` must be over 0 seconds and `retries` at least 0")
@@ -257,37 +257,6 @@ class _Line:
 
 def _nothing() -> None:
     """Close nothing: the client is the caller's."""
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether a URL points at this machine by name or address."""
-    host = httpx.URL(url).host
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _checked_url(text: str) -> str:
-    """Return the base URL without a slash at the end."""
-    fix = "give something like http://127.0.0.1:8000/v1"
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise UsageError("the base URL is not a URL", why=str(error), fix=fix) from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise UsageError("the base URL must start with http:// or https:// and name a host", fix=fix)
-    if url.userinfo or url.query or url.fragment:
-        raise UsageError(
-            "the base URL must hold no user, password, query or fragment",
-            why="it is written to manifests and logs",
-            fix="put the key into the environment variable named by `api_key_env`",
-        )
-    if url.path.rstrip("/").endswith("/chat/completions"):
-        raise UsageError("the base URL must end before /chat/completions", fix=fix)
-    return str(url).rstrip("/")
 
 
 def _checked_key(key: str) -> str:

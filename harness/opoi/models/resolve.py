@@ -9,9 +9,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from opoi.errors import OpoiError, PluginError, UsageError
+from opoi.models.urls import checked_url, is_loopback
 from opoi.protocols import Model, Suite
 
-__all__ = ["STAND_IN", "ModelSettings", "resolve_model"]
+__all__ = ["STAND_IN", "ModelSettings", "check_reference", "resolve_model"]
 
 STAND_IN = "stand-in"
 """The reference of the model that a suite brings along."""
@@ -34,11 +35,21 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str = ""
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "OPENAI_API_KEY"
     temperature: Annotated[float, Meta(ge=0)] | None = 0.7
     max_tokens: Annotated[int, Meta(ge=1)] | None = 1024
     timeout: Annotated[float, Meta(gt=0)] = 120.0
     retries: Annotated[int, Meta(ge=0)] = 2
+
+
+def check_reference(reference: str, settings: ModelSettings) -> None:
+    """Check as much of a model reference as can be checked without asking anyone.
+
+    Raises:
+        UsageError: A URL cannot be used, or needs a key that is not there.
+    """
+    if "://" in reference:
+        _key(checked_url(reference), settings)
 
 
 def resolve_model(reference: str, *, suite: Suite, settings: ModelSettings) -> Model:
@@ -76,6 +87,7 @@ def _stand_in(suite: Suite, persona: str, reference: str) -> Model:
 def _endpoint(url: str, settings: ModelSettings) -> Model:
     from opoi.models.endpoint import EndpointModel
 
+    url = checked_url(url)
     key = _key(url, settings)
     return EndpointModel(
         url,
@@ -89,8 +101,6 @@ def _endpoint(url: str, settings: ModelSettings) -> Model:
 
 
 def _key(url: str, settings: ModelSettings) -> str:
-    from opoi.models.endpoint import is_loopback
-
     key = os.environ.get(settings.api_key_env, "")
     if key:
         return key

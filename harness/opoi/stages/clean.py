@@ -46,7 +46,7 @@ def _clean(run: Run, name: str, source: Path) -> None:
         f"cleaned {name}",
         run.file("cleaned", f"{name}.jsonl"),
         inputs=[source],
-        depends=[settings.clean, [run.model_identity(), settings.seed] if asks else None],
+        depends=[run.suite_identity, settings.clean, [run.model_identity(), settings.seed] if asks else None],
         items=lambda: read(source, Trace),
         total=lambda: count_lines(source),
         do=apply,

@@ -36,13 +36,15 @@ def _export(run: Run, name: str, form: str) -> None:
             tools = tuple(run.suite.env(worlds.one(trace.scenario_id)).tools)
             try:
                 line = FORMATS[form](Example(trace=trace, tools=tools, with_note=cleaned.level == "C0"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 left_out.append(encode({"trace_id": trace.id, "why": str(error)}) + b"\n")
                 continue
             done = trace.scenario_id
             yield line + b"\n"
+        beside = output.with_suffix(".left_out.jsonl")
+        beside.unlink(missing_ok=True)
         if left_out:
-            write_atomic(output.with_suffix(".left_out.jsonl"), left_out)
+            write_atomic(beside, left_out)
             run.progress.say(
                 f"data set {name}.{form}: {len(left_out)} left out, see {output.stem}.left_out.jsonl"
             )
@@ -51,6 +53,6 @@ def _export(run: Run, name: str, form: str) -> None:
         f"data set {name}.{form}",
         output,
         inputs=[source],
-        depends=[form, run.settings.export],
+        depends=[run.suite_identity, form, run.settings.export],
         chunks=lines,
     )

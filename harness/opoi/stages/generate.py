@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
-from opoi.errors import PluginError
+from opoi.errors import EndpointError, PluginError
 from opoi.executor import Result
 from opoi.protocols import Cast, Strategy
 from opoi.registry import load_strategy
@@ -56,14 +56,17 @@ def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
 
     def apply(item: Case | tuple[Review, int]) -> Result:
         if isinstance(item, Case):
-            return result_of(_traces(strategy(item, cast), item, arm.name))
-        return msgspec.structs.replace(result_of([_unreviewed(*item, arm.name)]), asked=False)
+            return result_of(_traces(strategy, item, cast))
+        seen, repetition = item
+        missing = _failed(seen.scenario_id, arm.name, repetition, f"no review: {seen.skipped}")
+        return msgspec.structs.replace(result_of([missing]), asked=False)
 
     run.work(
         f"traces {arm.name}",
         run.file("traces", f"{arm.name}.jsonl"),
         inputs=sources,
         depends=[
+            run.suite_identity,
             arm,
             run.model_identity(),
             run.corrector_identity(),
@@ -79,28 +82,35 @@ def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
     )
 
 
-def _traces(made: Iterable[Trace], case: Case, arm: str) -> list[Trace]:
-    """Hold a strategy to its contract."""
-    traces = list(made)
-    if not traces or any(trace.scenario_id != case.scenario.id or trace.arm != arm for trace in traces):
+def _traces(strategy: Strategy, case: Case, cast: Cast) -> list[Trace]:
+    """Call a strategy, and hold it to its contract."""
+    try:
+        traces = list(strategy(case, cast))
+    except EndpointError as error:
+        return [_failed(case.scenario.id, cast.arm, case.run, error.line)]
+    if not traces or any(t.scenario_id != case.scenario.id or t.arm != cast.arm for t in traces):
         raise PluginError(
-            f"the strategy of arm {arm!r} broke its contract on {case.scenario.id}",
+            f"the strategy of arm {cast.arm!r} broke its contract on {case.scenario.id}",
             why="it has to return at least one trace, each with the case's scenario_id and the cast's arm",
             fix="where a trace should not be used, return it with the reason in `drop`",
         )
-    return traces
+    first = f"{case.scenario.id}/{cast.arm}/{case.run}"
+    return [
+        msgspec.structs.replace(trace, id=f"{first}-{number}" if number else first)
+        for number, trace in enumerate(traces)
+    ]
 
 
-def _unreviewed(seen: Review, repetition: int, arm: str) -> Trace:
-    """Stand in for what could not be made, because there was nothing to review."""
+def _failed(scenario: str, arm: str, repetition: int, failure: str) -> Trace:
+    """Stand in for a trace that could not be made."""
     return Trace(
-        id=f"{seen.scenario_id}/{arm}/{repetition}",
-        scenario_id=seen.scenario_id,
+        id=f"{scenario}/{arm}/{repetition}",
+        scenario_id=scenario,
         arm=arm,
         run=repetition,
         as_of="",
         stop=StopReason.ENDPOINT,
-        failure=f"no review: {seen.skipped}",
+        failure=failure,
         drop=StopReason.ENDPOINT.drop,
         attempts=0,
     )

@@ -67,12 +67,15 @@ def _results(run: Run) -> Results:
     except FileNotFoundError as error:
         raise ArtefactError(f"{source} is missing", fix=f"opoi measure {run.path}") from error
     except msgspec.MsgspecError as error:
-        raise ArtefactError(f"{source} cannot be read", why=str(error), fix="opoi measure --force") from error
+        raise ArtefactError(
+            f"{source} cannot be read", why=str(error), fix=f"opoi measure {run.path} --force"
+        ) from error
 
 
 def is_simulated(run: Run) -> bool:
-    """Whether the agent is an embedded model, so that the figures say nothing of a real one."""
-    return run.settings.model.startswith("stand-in")
+    """Whether an embedded model acted as the agent, so that the figures say nothing of a real one."""
+    first = next(read(run.file("rollouts.jsonl"), Trace), None)
+    return first is not None and first.model.startswith("stand-in")
 
 
 def _samples(run: Run) -> Iterator[Sample]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from opoi.errors import UnknownNameError
+from opoi.errors import ArtefactError, UnknownNameError
 from opoi.executor import Result
 from opoi.protocols import Expert
 from opoi.rollout import rollout
@@ -23,7 +23,7 @@ def scenarios(run: Run) -> None:
         "scenarios",
         run.file("scenarios.jsonl"),
         inputs=[],
-        depends=[settings.suite, settings.n, settings.seed],
+        depends=[run.suite_identity, settings.n, settings.seed],
         chunks=lambda: lines_of(run.suite.scenarios(settings.n, settings.seed)),
     )
 
@@ -31,6 +31,8 @@ def scenarios(run: Run) -> None:
 def rollouts(run: Run) -> None:
     """Let the unsteered agent act in every scenario, `runs` times: `rollouts.jsonl`."""
     settings, source = run.settings, run.file("scenarios.jsonl")
+    if source.exists() and not count_lines(source):
+        raise ArtefactError(f"{source} holds no scenario", fix="write it anew with --force")
 
     def items() -> Iterator[tuple[Scenario, int]]:
         for scenario in read(source, Scenario):
@@ -54,7 +56,7 @@ def rollouts(run: Run) -> None:
         "rollouts",
         run.file("rollouts.jsonl"),
         inputs=[source],
-        depends=[run.model_identity(), settings.seed, settings.turns],
+        depends=[run.suite_identity, run.model_identity(), settings.seed, settings.turns],
         items=items,
         total=lambda: count_lines(source) * settings.runs,
         do=act,
@@ -84,7 +86,7 @@ def review(run: Run) -> None:
         "reviews",
         run.file("reviews.jsonl"),
         inputs=sources,
-        depends=settings.expert,
+        depends=[run.suite_identity, settings.expert],
         chunks=lambda: lines_of(reviews()),
     )
 

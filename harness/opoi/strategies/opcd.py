@@ -20,6 +20,7 @@ from opoi.seeds import Stream
 from opoi.strategies.filters import unusable
 from opoi.strategies.note import Form, feedback_text
 from opoi.types import Case, Decision, Fact, Injection, Message, StopReason, Trace, Usage
+from opoi.wire import valid_text
 
 __all__ = ["INFORMED", "OPCD"]
 
@@ -59,6 +60,7 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             arm=cast.arm,
             run=case.run,
             as_of=case.scenario.as_of,
+            model=cast.corrector.name,
             prompt=case.base.prompt,
             gen_prompt=shown,
             injections=(Injection(text=feedback, position="corrector_prompt", form=self.form),),
@@ -75,14 +77,15 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 usage=Usage(calls=1),
             )
             return
-        answer = Message(role="assistant", content=reply.content, author="corrector", loss_weight=1.0)
+        content = valid_text(reply.content)
+        answer = Message(role="assistant", content=content, author="corrector", loss_weight=1.0)
         before = _without_answer(case.base.messages) if self.target_shape == "splice" else ()
         stop, failure = stop_of(reply)
         answered = stop is StopReason.ANSWERED
         trace = msgspec.structs.replace(
             trace,
             messages=(*before, answer),
-            decision=cast.suite.decide(reply.content) if answered else trace.decision,
+            decision=cast.suite.decide(content) if answered else trace.decision,
             stop=stop,
             failure=failure,
             usage=reply.usage,
