@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import re
+import time
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -377,3 +378,13 @@ def test_a_plot_puts_dots_and_whiskers_where_the_figures_are():
     assert float(whisker.get("x1")) == pytest.approx((left + middle) / 2)
     assert len(root.findall(".//circle")) == 1
     assert root.get("aria-label") == "p&q"
+
+
+@pytest.mark.parametrize("words", [2_000, 100_000])
+def test_a_text_without_end_is_compared_and_shown_in_time(words):
+    looped = "the level holds and falls " * words
+    begun = time.process_time()
+    html = page(samples=[sample(f"As advised, hold. {looped}", looped.replace("falls", "rises", 3))])
+    assert time.process_time() - begun < 6
+    assert len(html) < 400_000
+    assert "more characters]" in html

@@ -17,6 +17,12 @@ __all__ = ["MessageView", "Sample", "SampleView", "Span", "spans", "view"]
 
 _TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
 
+_COMPARABLE = 1_000_000
+"""Most pairs of words that are compared; beyond, a text counts as rewritten from the first change on."""
+
+_SHOWN = 20_000
+"""Most characters of a message that are shown."""
+
 Kind = Literal["same", "del", "ins"]
 
 
@@ -113,16 +119,35 @@ def spans(before: str, after: str) -> tuple[Span, ...]:
     if before == after:
         return (Span("same", after),) if after else ()
     old, new = _TOKEN.findall(before), _TOKEN.findall(after)
-    result: list[Span] = []
+    head = _shared(old, new)
+    tail = _shared(old[head:][::-1], new[head:][::-1])
+    ends = (len(old) - tail, len(new) - tail)
+    result = [
+        ("same", old[:head]),
+        *_changes(old[head : ends[0]], new[head : ends[1]]),
+        ("same", old[ends[0] :]),
+    ]
+    return tuple(Span(kind, "".join(tokens)) for kind, tokens in result if tokens)
+
+
+def _shared(left: Sequence[str], right: Sequence[str]) -> int:
+    """Return how many items two sequences share from the start."""
+    return next(
+        (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b),
+        min(len(left), len(right)),
+    )
+
+
+def _changes(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[Kind, Sequence[str]]]:
+    """Yield what differs between two lists of words; as one change where comparing would take too long."""
+    if len(old) * len(new) > _COMPARABLE:
+        yield from (("del", old), ("ins", new))
+        return
     for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
-            result.append(Span("same", "".join(old[i:j])))
-            continue
-        if j > i:
-            result.append(Span("del", "".join(old[i:j])))
-        if m > k:
-            result.append(Span("ins", "".join(new[k:m])))
-    return tuple(result)
+            yield "same", old[i:j]
+        else:
+            yield from (("del", old[i:j]), ("ins", new[k:m]))
 
 
 def _key(message: Message) -> tuple[str, str, str, tuple[str, ...]]:
@@ -147,12 +172,18 @@ def _message(before: Message, after: Message, change: Kind) -> MessageView:
         author=visible(after.author),
         role=after.role,
         change=change,
-        spans=spans(visible(before.content), visible(after.content)),
-        calls=tuple(visible(f"{call.name}({call.arguments})") for call in after.tool_calls),
+        spans=spans(_cut(before.content), _cut(after.content)),
+        calls=tuple(_cut(f"{call.name}({call.arguments})") for call in after.tool_calls),
         sub=tuple(_messages(before.sub, after.sub)),
         weight=after.loss_weight,
         error=after.error,
     )
+
+
+def _cut(text: str) -> str:
+    """Return what is shown of a text that a model or tool wrote."""
+    more = len(text) - _SHOWN
+    return visible(text if more <= 0 else f"{text[:_SHOWN]} [{more} more characters]")
 
 
 def _decision(trace: Trace) -> str:
