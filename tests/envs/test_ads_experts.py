@@ -11,7 +11,7 @@ from opoi.protocols import Expert
 from opoi.types import Decision, Trace
 from opoi.wire import call_action
 from opoi_envs.ads import suite
-from opoi_envs.ads.reading import action_in, dollars_in
+from opoi_envs.ads.reading import action_in, campaign_in, dollars_in
 
 CASES = list(suite.scenarios(150, 11))
 NUMBER = re.compile(r"(?<![\w-])-?\$?(\d+\.\d+|\d{2,})(?![\w-])")
@@ -139,6 +139,25 @@ def test_phrase_feedback_and_payload_all_name_the_action():
                     assert verdict.payload["new_daily_budget"] == 0
                 else:
                     assert dollars_in(verdict.phrase) == verdict.payload["new_daily_budget"]
+
+
+def test_feedback_names_the_campaign_and_the_phrase_does_not():
+    for scenario in CASES:
+        for expert in suite.experts.values():
+            for proposed in (*suite.actions, ""):
+                verdict = expert(scenario, _trace(scenario, proposed))
+                assert campaign_in(verdict.feedback) == scenario.entity
+                assert campaign_in(verdict.phrase) == ""
+
+
+def test_a_sum_that_bears_an_overdraft_is_told_as_one():
+    seen = set()
+    for scenario in CASES:
+        outcome = suite.experts["looks_back"](scenario, _trace(scenario, "")).outcome
+        frozen = any(item.fact.metric == "cash_limit" for item in scenario.truth.hidden)
+        assert ("overdraft" in outcome) == frozen
+        seen.add(frozen)
+    assert seen == {True, False}
 
 
 def test_some_feedback_is_vague_and_some_gives_figures():

@@ -12,12 +12,14 @@ import pytest
 
 from opoi.errors import UsageError
 from opoi.protocols import Model
+from opoi.rollout import POSITIONS, rollout
 from opoi.seeds import Stream
-from opoi.types import Message, ToolCall
+from opoi.types import Injection, Message, ToolCall
 from opoi.wire import call_action
 from opoi_envs.ads import suite
 from opoi_envs.ads.persona import PERSONAS, Persona, load_persona
 from opoi_envs.ads.prompts import ANALYST_PROMPT, SYSTEM_PROMPT
+from opoi_envs.ads.reading import Task, task_in
 from opoi_envs.ads.stand_in import StandIn
 
 CASES = list(suite.scenarios(120, 2))
@@ -307,6 +309,36 @@ def test_obedience_has_a_dial_for_each_strength(strength):
         assert suite.decide(_play(scenario, not_obeys, 1, prompt)[0][-1].content).action == own
 
 
+@pytest.mark.parametrize("position", POSITIONS)
+def test_who_ignores_notes_judges_a_case_alike_wherever_a_note_stands(position):
+    deaf = dict.fromkeys(("obedience_must", "obedience_should", "obedience_hint"), 0.0)
+    model = _persona(weekly_bias=0.5, lag_blind=0.5, **deaf)
+    told = " Reason: CPA of cmp_9999 from 2025-01-01 to 2025-01-07 is high. Today is fine."
+    actions = Counter()
+    for index, scenario in enumerate(CASES[:60]):
+        turn = 2 if position == "before_final" else 0
+        note = _note("pause", told=told, mark=f" mark{index}")
+        put = Injection(text=note, nonce=f"mark{index}", position=position, turn=turn)
+        plain = rollout(scenario, suite, model, arm="base", run=0, seed=1)
+        for run in (0, 1):
+            steered = rollout(scenario, suite, model, arm="o", run=run, seed=run, injections=(put,))
+            assert steered.decision.action == plain.decision.action
+            assert steered.decision.entity == scenario.entity
+        actions[plain.decision.action in scenario.truth.observable_actions] += 1
+    assert min(actions[True], actions[False]) >= 5
+
+
+def test_the_task_is_found_wherever_it_stands():
+    for scenario in CASES[:20]:
+        found = Task(campaign=scenario.entity, day=scenario.as_of)
+        note = "Today is 2024-01-01, see cmp_1. Decide as told.\n\n"
+        for head in ("", note, "Some words of other length. "):
+            assert task_in(_prompt(scenario, head=head)) == found
+    other = [Message(role="user", content="What about cmp_77 and cmp_78?", author="suite")]
+    assert task_in(other) == Task(campaign="cmp_77")
+    assert task_in([]) == Task()
+
+
 def test_residue_and_leaks_follow_their_dials():
     told = " Reason: Only 1377 units are left in stock. What happened next: CPA came to $77.31."
     rates = {}
@@ -426,6 +458,43 @@ def test_a_corrector_writes_what_the_feedback_asks_for(schema, shown):
             assert isinstance(json.loads(reply.content), dict)
         if shown:
             assert decision.entity == scenario.entity
+
+
+@pytest.mark.parametrize("schema", [True, False])
+def test_a_corrector_answers_about_the_campaign_that_the_reviewer_names(schema):
+    for scenario in CASES[:20]:
+        _, data, _ = _episode_data(scenario)
+        other = json.dumps(
+            {"action": "pause", "entity": "cmp_1", "new_daily_budget": 0, "reasoning": "x", "citations": []}
+        )
+        named = f"Correct: scale down, new daily budget $210.00. {scenario.entity}: scale down."
+        bare = _correction(named, schema=schema)
+        said = json.loads(_persona(fabricate=1.0).complete(bare, (), seed=1).content)
+        assert said["entity" if schema else "campaign"] == scenario.entity
+        if schema:
+            assert said["citations"][0]["entity"] == scenario.entity
+        for request in (
+            _correction(named, original=other),
+            _correction(named, data=data),
+            _correction(FEEDBACK, data=data),
+        ):
+            assert suite.decide(_persona().complete(request, (), seed=1).content).entity == scenario.entity
+
+
+def test_a_scripted_review_is_enough_for_a_corrector_who_sees_nothing_else():
+    for scenario in CASES[:40]:
+        base = rollout(scenario, suite, DEFAULT, arm="base", run=0, seed=1)
+        for expert in suite.experts.values():
+            verdict = expert(scenario, base)
+            request = _correction(f"{verdict.kind.capitalize()}: {verdict.phrase}. {verdict.feedback}")
+            decision = suite.decide(_persona().complete(request, (), seed=1).content)
+            assert (decision.action, decision.entity) == (verdict.action, scenario.entity)
+
+
+def test_a_parrot_repeats_the_reviewers_own_line_on_its_own():
+    feedback = "Correct: pause the campaign. cmp_77: pause it because it is not working."
+    reply = _persona(parrot=1.0).complete(_correction(feedback), (), seed=1)
+    assert "cmp_77: pause it because it is not working." in suite.decide(reply.content).reasoning
 
 
 def test_a_corrector_without_data_is_vague_unless_it_fabricates_or_parrots():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -149,5 +150,9 @@ def test_the_prompt_is_of_a_workable_size_and_its_example_is_well_formed():
     env = suite.env(next(suite.scenarios(1, 0)))
     assert 2500 <= len(env.system_prompt) <= 4000
     assert env.system_prompt.isascii()
+    _, _, example = env.system_prompt.partition('"citations": [')
+    assert {f'"{key}": ' for key in VALID["citations"][0]} <= set(re.findall(r'"\w+": ', example))
+    assert not re.search(r"\d", example)
+    assert not re.search(r"\d{4}-\d\d-\d\d|cmp_\d", env.system_prompt)
     digest = hashlib.sha256(env.system_prompt.encode()).hexdigest()
     assert digest == hashlib.sha256(suite.env(next(suite.scenarios(1, 8))).system_prompt.encode()).hexdigest()

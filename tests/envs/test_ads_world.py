@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opoi_envs.ads.account import PRESETS, View
+from opoi_envs.ads.account import COMPARED, PRESETS, View, change_pct
 from opoi_envs.ads.archetypes import ARCHETYPES, OVERLAYS
 from opoi_envs.ads.world import HISTORY, World, lag_shares, reported
 
@@ -171,6 +171,23 @@ def test_printable_holds_every_metric_of_every_window_that_a_tool_serves(seed):
     for window in windows:
         for value in view.row(world.focus, *window).values():
             assert round(value * 100) in printable
+
+
+@given(seed=seeds)
+@quick
+def test_printable_holds_every_change_between_two_windows_and_every_budget(seed):
+    world = World(seed)
+    view = View(world)
+    printable = view.printable(world.focus)
+    for days in range(1, 15):
+        now, before = view.row(world.focus, days, 1), view.row(world.focus, 2 * days, days + 1)
+        for metric in COMPARED:
+            if metric in now and before.get(metric):
+                new, old = (Fraction(round(row[metric] * 100)) for row in (now, before))
+                tenths = (1000 * (new - old) / old + Fraction(1, 2)).__floor__()
+                assert change_pct(now[metric], before[metric]) == tenths / 10
+                assert abs(tenths) * 10 in printable
+    assert {world.focus.budget_on(age) for age in range(1, HISTORY + 1)} <= printable
 
 
 def test_probabilities_add_up_to_one():

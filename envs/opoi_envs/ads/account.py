@@ -7,6 +7,8 @@ is handed out, so what is printed is exact.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,9 +16,10 @@ from opoi.types import Fact
 from opoi_envs.ads.noise import Ints
 from opoi_envs.ads.world import HISTORY, Campaign, World
 
-__all__ = ["PRESETS", "UNITS", "Row", "View"]
+__all__ = ["COMPARED", "PRESETS", "UNITS", "Row", "View", "change_pct"]
 
 Number = int | float
+N = TypeVar("N", int, Ints)
 Row = dict[str, Number]
 """Metrics of one window in the order in which they are printed; an undefined ratio is left out."""
 
@@ -38,12 +41,17 @@ UNITS: dict[str, str] = {
 }
 """Unit of every metric of a row."""
 
+COMPARED: tuple[str, ...] = ("spend", "ctr", "purchases", "cpa", "roas")
+"""Metrics whose change from one window to the next is printed, in percent."""
+
 _REACHES = (*range(1, 15), 28)
 _FIRST = np.array([HISTORY - n for n in _REACHES] + [HISTORY - 2 * n for n in range(1, 15)])
 _LAST = np.array([HISTORY] * len(_REACHES) + [HISTORY - n for n in range(1, 15)])
 _DAY = np.arange(HISTORY - 28, HISTORY)
 _STARTS = np.concatenate([_FIRST, _DAY])
 _ENDS = np.concatenate([_LAST, _DAY + 1])
+_CURRENT = slice(0, 14)
+_PREVIOUS = slice(len(_REACHES), len(_REACHES) + 14)
 
 
 class View:
@@ -96,19 +104,33 @@ class View:
         """Return a row as facts."""
         return [Fact(campaign.id, metric, window, value, UNITS[metric]) for metric, value in row.items()]
 
-    def printable(self, campaign: Campaign) -> set[int]:
-        """Return every metric that a tool can print about a campaign, in hundredths.
+    def settings(self) -> list[tuple[str, Number, str]]:
+        """Return the targets and economics of the account as (metric, value, unit)."""
+        account = self.world.account
+        return [
+            ("target_cpa", account.target_cpa_cents / 100, "USD"),
+            ("average_order_value", account.aov_cents / 100, "USD"),
+            ("gross_margin", account.margin_pct, "%"),
+            ("break_even_roas", _ratio(10000, account.margin_pct) / 100, "x"),
+        ]
 
-        Covers single days, presets and compared windows; changes in percent are left out.
+    def printable(self, campaign: Campaign) -> set[int]:
+        """Return the size of every number that a tool can print about a campaign, in hundredths.
+
+        Covers single days, presets, compared windows and their changes in percent (without the sign), and
+        the budgets, past ones included. Where a ratio is undefined a number may stand that no tool prints.
         """
         running = self._running(campaign)
         imp, clk, spend, pur, rev = running[:, _ENDS] - running[:, _STARTS]
+        ctr, cpa, roas = _ratios(clk * 10000, imp), _ratios(spend, pur), _ratios(rev * 100, spend)
+        compared = np.stack((spend, ctr, 100 * pur, cpa, roas))
+        changes = _tenths(compared[:, _CURRENT], np.maximum(compared[:, _PREVIOUS], 1))
         shown = (
-            *(spend, rev, 100 * imp, 100 * clk, 100 * pur),
-            *(_ratios(clk * 10000, imp), _ratios(spend * 1000, imp), _ratios(spend, clk)),
-            *(_ratios(spend, pur), _ratios(rev * 100, spend), 100 + _ratios(100 * imp, campaign.audience)),
+            *(rev, 100 * imp, 100 * clk, _ratios(spend * 1000, imp), _ratios(spend, clk)),
+            *(100 + _ratios(100 * imp, campaign.audience), compared.ravel(), 10 * np.abs(changes).ravel()),
         )
-        return set(np.concatenate(shown).tolist())
+        ages = [age + step for age, _ in campaign.archetype.raised for step in (0, 1)]
+        return set(np.concatenate(shown).tolist()) | {campaign.budget_on(age) for age in (1, *ages)}
 
     def _running(self, campaign: Campaign) -> npt.NDArray[np.int64]:
         """Return running totals, shape (5, HISTORY + 1)."""
@@ -117,6 +139,16 @@ class View:
         table = np.zeros((5, HISTORY + 1), dtype=np.int64)
         table[:, 1:] = (days.impressions, days.clicks, days.spend_cents, purchases, revenue)
         return np.cumsum(table, axis=1, dtype=np.int64)
+
+
+def change_pct(now: Number, before: Number) -> float:
+    """Return the change in percent between two printed values, rounded half up to one decimal."""
+    return _tenths(int(now * 100 + 0.5), int(before * 100 + 0.5)) / 10
+
+
+def _tenths(new: N, old: N) -> N:
+    """Return the change from old (above 0) to new in tenths of a percent, rounded half up."""
+    return (2000 * (new - old) + old) // (2 * old)
 
 
 def _ratio(above: int, below: int) -> int:

@@ -11,7 +11,7 @@ from opoi.seeds import Stream
 from opoi.types import Message, ToolCall, ToolSpec
 from opoi_envs.ads.judging import LADDER, Opinion, judge
 from opoi_envs.ads.persona import Persona
-from opoi_envs.ads.reading import Evidence, Note, campaign_in, dollars_in, note_in, sentences
+from opoi_envs.ads.reading import Evidence, Note, campaign_in, dollars_in, note_in, sentences, task_in
 from opoi_envs.ads.writing import decision_text, evidence_sentences, new_budget, reasoning
 
 __all__ = ["Turn", "agent_turn", "analyst_turn"]
@@ -64,14 +64,14 @@ class _Request:
         note: A note in the prompt, if there is one.
         called: Names of the tools called so far, in order.
         draws: Random draws of this call.
-        case: Random draws that are the same whenever this case comes up.
+        case: Random draws that are the same whenever this case comes up: keyed by campaign and day alone.
     """
 
     def __init__(self, messages: Sequence[Message], persona: Persona, seed: int) -> None:
-        task = next((m.content for m in messages if m.role == "user" and campaign_in(m.content)), "")
+        task = task_in(messages)
         self.messages = messages
         self.persona = persona
-        self.evidence = Evidence(campaign=campaign_in(task))
+        self.evidence = Evidence(campaign=task.campaign)
         self.called: list[str] = []
         for message in messages:
             if message.role == "assistant":
@@ -80,7 +80,7 @@ class _Request:
                 self.evidence.add(message.content)
         self.note = note_in(messages)
         self.draws = Stream(persona.seed, "agent", seed)
-        self.case = Stream(persona.seed, "case", self.evidence.campaign, task[:80])
+        self.case = Stream(persona.seed, "case", task.campaign, task.day)
 
     def knows(self, text: str) -> bool:
         """Whether every number of a text stands in a tool result."""

@@ -77,7 +77,7 @@ class Reviewer(Struct, frozen=True, kw_only=True):
             kind=kind,
             action=action,
             phrase=phrase,
-            feedback=_feedback(kind, action, phrase, claims, draws),
+            feedback=f"{world.focus.id}: {_feedback(kind, action, phrase, claims, draws)}",
             claims=tuple(claims),
             outcome=_outcome(scenario) if self.tells_outcome else "",
             payload=_payload(world, action),
@@ -178,8 +178,10 @@ def _words(fact: Fact) -> str:
     if fact.metric.startswith("matured_cpa"):
         return f"Once the late purchases were in, CPA for {span} stood at ${value:.2f}."
     return {
-        "contribution_14d": f"At the old budget the 14 days from {span} brought {_money(value)} "
-        "after ad spend.",
+        "contribution_14d": f"At the old budget the 14 days from {span} came to {_money(value)}: gross "
+        "margin less ad spend.",
+        "contribution_14d_after_overdraft": f"At the old budget the 14 days from {span} came to "
+        f"{_money(value)}: gross margin less ad spend and the cost of the overdraft.",
         "cpa_14d": f"CPA over the following 14 days came to {_money(value)}.",
         "untracked_purchases": f"Tracking had missed {value} purchases from {span}.",
         "stock_left": f"Only {value} units are left in stock.",
@@ -196,23 +198,19 @@ def _money(value: float | str) -> str:
 
 def _outcome(scenario: Scenario) -> str:
     """Tell what happened next, with the figures of `Truth.hidden`."""
-    told = ("contribution_14d", "cpa_14d")
+    told = ("contribution_14d", "contribution_14d_after_overdraft", "cpa_14d")
     facts = [item.fact for item in scenario.truth.hidden if item.fact.metric in told]
     return " ".join(_words(fact) for fact in facts)
 
 
 def _feedback(kind: str, action: str, phrase: str, claims: list[Claim], draws: Stream) -> str:
-    """Write the line or two that the reviewer sends."""
+    """Write the line or two that the reviewer sends about the campaign."""
     style = draws.below(4, "style")
-    opening = {"approve": "Agreed, ", "decline": "No, ", "correct": ""}[kind]
+    opening = {"approve": "agreed, ", "decline": "no, ", "correct": ""}[kind]
     short = {"pause": "pause it", "maintain": "keep the budget as it is"}
     words = short.get(action, action.replace("_", " "))
     if style == 0:
-        return _upper(f"{opening}{words} {_VAGUE[action]}")
+        return f"{opening}{words} {_VAGUE[action]}"
     if style == 1:
-        return _upper(f"{opening}{words}. {claims[0].text}")
-    return _upper(f"{opening}{phrase}. {' '.join(claim.text for claim in claims)}")
-
-
-def _upper(text: str) -> str:
-    return text[0].upper() + text[1:]
+        return f"{opening}{words}. {claims[0].text}"
+    return f"{opening}{phrase}. {' '.join(claim.text for claim in claims)}"

@@ -7,6 +7,7 @@ proportion to `m * (1 + k) / (1 + k * m)`: diminishing returns with an elasticit
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import cache
 
 from msgspec import Struct
@@ -29,6 +30,7 @@ __all__ = [
     "expected",
     "new_budget",
     "realised",
+    "stock_left",
     "truth_of",
 ]
 
@@ -127,13 +129,26 @@ def _dollars(cents: float) -> float:
 
 
 def stock_left(world: World) -> int:
-    """Return the units left in stock (only where a stock-out is near)."""
+    """Return the units left in stock, -1 where there are enough.
+
+    The number is unlike all that tools print (see `truth_of`), and the one that sales run into.
+    """
+    return _stock(world, _printed(View(world))) if world.overlay.name == "stock_out" else -1
+
+
+def _stock(world: World, taken: Set[int]) -> int:
     usual = PACING * world.focus.budget_cents / world.focus.cpa
-    return int(usual * world.overlay.days) + world.stream.below(3, "stock")
+    units = int(usual * world.overlay.days) + world.stream.below(3, "stock")
+    return _unlike(100 * units, 100, taken) // 100
 
 
 def realised(world: World) -> dict[str, Future]:
     """Return what happened under each action: the same draws for all of them."""
+    return _futures(world, stock_left(world))
+
+
+def _futures(world: World, stock: int) -> dict[str, Future]:
+    """Live through the 14 days under each action, with that many units in stock (-1: enough)."""
     focus, overlay = world.focus, world.overlay
     noise = normals(world.stream, 3, FUTURE, "future").tolist()
     rounding = uniforms(world.stream, FUTURE, "future rounding").tolist()
@@ -147,7 +162,6 @@ def realised(world: World) -> dict[str, Future]:
         demand.append(focus.budget_cents * PACING * level * lift * weekly * (1.0 + 0.05 * noise[1][day]))
         spends.append(spend)
         orders.append(int(world.account.aov_cents * (1.0 + 0.03 * noise[2][day])))
-    stock = stock_left(world) if overlay.name == "stock_out" else -1
     draws = _Draws(demand, spends, orders, rounding, stock)
     return {action: _play(world, action, draws) for action in ACTIONS}
 
@@ -188,8 +202,17 @@ def best(utilities: dict[str, float], tolerance: float) -> tuple[str, ...]:
 
 
 def truth_of(world: World) -> Truth:
-    """Return what really holds: utilities in USD, best actions, and what no tool reveals."""
-    hopes, futures = expected(world), realised(world)
+    """Return what really holds: utilities in USD, best actions, and what no tool reveals.
+
+    What is hidden can be recognised by its value: no hidden number has the size of a number that a tool
+    can print about the account, its settings, the budgets of its campaigns or the campaign in focus, over
+    any window; days to come are later than any day that a tool prints. The figures of the other campaigns
+    are not looked through, that would cost more than all the rest: about one hidden number in twenty
+    occurs by chance among the thousands of them.
+    """
+    taken = _printed(View(world))
+    stock = _stock(world, taken) if world.overlay.name == "stock_out" else -1
+    hopes, futures = expected(world), _futures(world, stock)
     came = {action: future.utility_cents / 100 for action, future in futures.items()}
     tolerance = TOLERANCE * base_spend(world) / 100
     return Truth(
@@ -197,38 +220,43 @@ def truth_of(world: World) -> Truth:
         realised=came,
         observable_actions=best(hopes, tolerance),
         hindsight_actions=best(came, tolerance),
-        hidden=_hidden(world, futures[NULL_ACTION]),
+        hidden=(*_outside(world, stock, taken), *_later(world, futures[NULL_ACTION], taken)),
     )
 
 
-def _hidden(world: World, kept: Future) -> tuple[Hidden, ...]:
-    """Return the hidden facts; none has a value that a tool prints about the campaign or the account.
+def _printed(view: View) -> Set[int]:
+    """Return the size of every number that tools print about the focus and the account, in hundredths."""
+    taken = view.printable(view.world.focus)
+    taken.update(_hundredths(value) for _, value, _ in view.settings())
+    taken.update(campaign.budget_cents for campaign in view.world.campaigns)
+    return taken
 
-    Free values move on until they are unlike all printed ones; a computed one that is like one is left
-    out (were all of them, the first would stay: a reviewer has to have something to tell).
+
+def _hundredths(value: float | str) -> int:
+    return int(abs(float(value)) * 100 + 0.5)
+
+
+def _later(world: World, kept: Future, taken: Set[int]) -> list[Hidden]:
+    """Return what became known later, less what is like a printed number by chance.
+
+    Were all of it, the first would stay: a reviewer has to have something to tell. That takes four
+    coincidences at once.
     """
-    view = View(world)
-    taken = view.printable(world.focus)
-    taken.add(world.account.target_cpa_cents)
-    taken.add(world.account.aov_cents)
-    taken.update(campaign.budget_cents for campaign in world.campaigns)
     later = _afterwards(world, kept)
-    unlike = [fact for fact in later if int(abs(float(fact.value)) * 100 + 0.5) not in taken]
-    told = [Hidden(fact=fact, channel="outcome") for fact in unlike or later[:1]]
-    return (*_outside(world, taken), *told)
+    unlike = [fact for fact in later if _hundredths(fact.value) not in taken]
+    return [Hidden(fact=fact, channel="outcome") for fact in unlike or later[:1]]
 
 
-def _outside(world: World, taken: set[int]) -> list[Hidden]:
-    """Return what is going on behind the screen and outside the account."""
+def _outside(world: World, stock: int, taken: Set[int]) -> list[Hidden]:
+    """Return what is going on behind the screen and outside the account; free values are unlike `taken`."""
     focus, overlay, stream = world.focus.id, world.overlay, world.stream
     facts = []
     if world.cause.hides_sales:
-        lost = _unlike(100 * _lost(world), 100, taken) // 100
+        lost = _lost(world, taken)
         fact = Fact(focus, "untracked_purchases", _span(world, -3, -1), lost, "count")
         facts.append(Hidden(fact=fact, channel="hidden"))
     if overlay.name == "stock_out":
-        units = _unlike(100 * stock_left(world), 100, taken) // 100
-        facts.append(Hidden(fact=Fact(focus, "stock_left", "", units, "count"), channel="hidden"))
+        facts.append(Hidden(fact=Fact(focus, "stock_left", "", stock, "count"), channel="hidden"))
     if overlay.name == "promotion":
         discount = _unlike(1500 + 10 * stream.below(200, "discount") + 7, 1, taken) / 100
         day = world.day(overlay.days)
@@ -244,7 +272,8 @@ def _afterwards(world: World, kept: Future) -> list[Fact]:
     """Return what became known later: matured numbers, and the 14 days at the old budget."""
     focus, span = world.focus, _span(world, 0, FUTURE - 1)
     mature = View(world, age=28)
-    facts = [Fact(focus.id, "contribution_14d", span, kept.utility_cents / 100, "USD")]
+    financed = "" if world.overlay.cost == 1 else "_after_overdraft"
+    facts = [Fact(focus.id, f"contribution_14d{financed}", span, kept.utility_cents / 100, "USD")]
     for name, first in (("yesterday", 1), ("last_7d", 7)):
         cpa = mature.row(focus, first, 1).get("cpa")
         if cpa is not None:
@@ -259,15 +288,15 @@ def _span(world: World, first: int, last: int) -> str:
     return f"{world.day(first)}..{world.day(last)}"
 
 
-def _unlike(value: int, step: int, taken: set[int]) -> int:
+def _unlike(value: int, step: int, taken: Set[int]) -> int:
     """Return the first of value, value + step, ... that is not taken."""
     while value in taken:
         value += step
     return value
 
 
-def _lost(world: World) -> int:
+def _lost(world: World, taken: Set[int]) -> int:
     """Return the purchases of the last 3 days that tracking missed, at least 1."""
     _, quality = world.focus.archetype.bends[-1]
     tracked = sum(world.days(world.focus).purchases[-3:].tolist())
-    return max(1, int(tracked * (1.0 / quality - 1.0)))
+    return _unlike(100 * max(1, int(tracked * (1.0 / quality - 1.0))), 100, taken) // 100

@@ -45,10 +45,14 @@ _VAGUE = {
     ),
 }
 _FACTORS = {"scale_up": 1.2, "maintain": 1.0, "scale_down": 0.7}
+_LOOKED_UP = re.compile(r'"campaign_id":\s*"(cmp_\d+)"')
 
 
 def correct(request: str, persona: Persona, draws: Stream) -> str:
-    """Write the decision that a reviewer's feedback asks for.
+    """Write the decision that a reviewer's feedback asks for, about the campaign that it names.
+
+    Where the feedback names none, the campaign of the decision under review counts, else the one that the
+    agent looked up.
 
     Args:
         request: The corrector's only message; the sections for decision, data and schema may be missing.
@@ -60,7 +64,7 @@ def correct(request: str, persona: Persona, draws: Stream) -> str:
     data = _section(request, _DATA)
     action = action_in(feedback) or "maintain"
     before = decide(original)
-    entity = before.entity or campaign_in(data) or campaign_in(request)
+    entity = campaign_in(feedback) or before.entity or _looked_up(data) or campaign_in(request)
     evidence = Evidence(campaign=entity)
     for line in data.splitlines():
         evidence.add(line[max(line.find("-> {") + 3, 0) :])
@@ -84,6 +88,12 @@ def _section(request: str, head: str) -> str:
     for other in (_DECISION, _FEEDBACK, _DATA, _SCHEMA):
         body = body.partition(f"\n\n{other}")[0]
     return body.strip()
+
+
+def _looked_up(data: str) -> str:
+    """Return the campaign that the agent asked its tools about (a list of campaigns names them all)."""
+    match = _LOOKED_UP.search(data)
+    return match.group(1) if match else ""
 
 
 def _present(action: str, payload: dict[str, Any]) -> float | None:

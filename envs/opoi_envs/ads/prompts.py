@@ -52,9 +52,10 @@ When you have what you need, answer with one JSON object and nothing else:
  "entity": the campaign's id,
  "new_daily_budget": USD per day after the decision,
  "reasoning": two to four sentences that name the numbers you rely on,
- "citations": [{"metric": "cpa", "entity": "cmp_0000", "window": "2025-01-01..2025-01-07", "value": 41.5}]}
+ "citations": [{"metric": "<metric>", "entity": "<id>", "window": "<first>..<last>", "value": <value>}, ...]}
 A citation repeats a value exactly as a tool printed it: metric name, id, window (one ISO day, or \
-first..last; "" for settings such as target_cpa or daily_budget) and value. Cite two to five of them.
+the first and the last joined by ".."; "" for settings such as target_cpa or daily_budget) and value. Cite \
+two to five of them.
 """
 
 ANALYST_PROMPT = """\

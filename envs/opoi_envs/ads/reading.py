@@ -13,7 +13,18 @@ from msgspec import Struct, field
 
 from opoi.types import Message
 
-__all__ = ["Evidence", "Note", "Value", "action_in", "campaign_in", "dollars_in", "note_in", "sentences"]
+__all__ = [
+    "Evidence",
+    "Note",
+    "Task",
+    "Value",
+    "action_in",
+    "campaign_in",
+    "dollars_in",
+    "note_in",
+    "sentences",
+    "task_in",
+]
 
 Number = int | float
 
@@ -150,7 +161,9 @@ _ACTIONS = (
 )
 _CAMPAIGN = re.compile(r"\bcmp_\d+\b")
 _DOLLARS = re.compile(r"budget(?: at| of| to)? \$(\d+(?:\.\d\d)?)")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\-])")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z$\-]|cmp_\d)")
+_TODAY = re.compile(r"\bToday is (\d{4}-\d\d-\d\d)\b")
+_ABOUT = re.compile(r"\bDecide on the daily budget of campaign (cmp_\d+)\b")
 
 
 def action_in(text: str) -> str:
@@ -175,6 +188,35 @@ def dollars_in(text: str) -> float | None:
 def sentences(text: str) -> list[str]:
     """Split running text into sentences."""
     return [part for part in _SENTENCE.split(text.strip()) if part]
+
+
+# ---------------------------------------------------------------- the task
+
+
+class Task(Struct, frozen=True):
+    """What the agent is asked to decide, as found in the prompt.
+
+    Attributes:
+        campaign: Id of the campaign, `""` if no user message names one.
+        day: ISO day of the decision, `""` if no user message tells it.
+    """
+
+    campaign: str = ""
+    day: str = ""
+
+
+def task_in(messages: Sequence[Message]) -> Task:
+    """Return the task: the campaign and the day that its own words name.
+
+    A note may stand before it in the same message and name other days and campaigns. Where a task comes in
+    other words, the first campaign that a user message names counts.
+    """
+    asked = [message.content for message in messages if message.role == "user"]
+    for text in asked:
+        about, today = _ABOUT.findall(text), _TODAY.findall(text)
+        if about:
+            return Task(about[-1], today[-1] if today else "")
+    return Task(next(filter(None, map(campaign_in, asked)), ""))
 
 
 # ---------------------------------------------------------------- a note in the prompt

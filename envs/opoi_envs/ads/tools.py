@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from opoi.types import Fact, SubAgent, ToolSpec
 from opoi.wire import schema_of
-from opoi_envs.ads.account import PRESETS, Row, View
+from opoi_envs.ads.account import COMPARED, PRESETS, Row, View, change_pct
 from opoi_envs.ads.prompts import ANALYST_PROMPT, question_text
 from opoi_envs.ads.world import Campaign
 
@@ -127,13 +127,7 @@ def _find(view: View, name: str) -> Campaign:
 
 
 def _get_account(view: View, _: GetAccount) -> Result:
-    account = view.world.account
-    settings: list[tuple[str, float, str]] = [
-        ("target_cpa", account.target_cpa_cents / 100, "USD"),
-        ("average_order_value", account.aov_cents / 100, "USD"),
-        ("gross_margin", account.margin_pct, "%"),
-        ("break_even_roas", (20000 + account.margin_pct) // (2 * account.margin_pct) / 100, "x"),
-    ]
+    account, settings = view.world.account, view.settings()
     body: dict[str, Any] = {"account_id": account.id, "name": account.name, "currency": "USD"}
     body.update({metric: value for metric, value, _ in settings})
     body["data_through"] = view.world.day(-1)
@@ -181,22 +175,13 @@ def _get_insights(view: View, arguments: GetInsights) -> Result:
     return _answer(body, facts)
 
 
-_COMPARED = ("spend", "ctr", "purchases", "cpa", "roas")
-
-
-def _change(now: float, before: float) -> float:
-    """Return the change in percent between two printed values, rounded half up to one decimal."""
-    new, old = int(now * 100 + 0.5), int(before * 100 + 0.5)
-    return (2000 * (new - old) + old) // (2 * old) / 10
-
-
 def _compare(view: View, arguments: ComparePerformance) -> Result:
     campaign, days = _find(view, arguments.campaign_id), arguments.days
     now, before = view.row(campaign, days, 1), view.row(campaign, 2 * days, days + 1)
     windows = view.window(days, 1), view.window(2 * days, days + 1)
     change: Row = {
-        metric: _change(now[metric], before[metric])
-        for metric in _COMPARED
+        metric: change_pct(now[metric], before[metric])
+        for metric in COMPARED
         if metric in now and before.get(metric)
     }
     body = {
