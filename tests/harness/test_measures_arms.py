@@ -57,7 +57,16 @@ def scenario(name):
 
 
 def cleaned(
-    action="up", run=0, stop=StopReason.ANSWERED, drop="", problems=(), text="", messages=(), name="s", **more
+    action="up",
+    run=0,
+    stop=StopReason.ANSWERED,
+    drop="",
+    problems=(),
+    text="",
+    messages=(),
+    name="s",
+    entity="c1",
+    **more,
 ):
     trace = Trace(
         id=f"{name}/x/{run}",
@@ -66,7 +75,9 @@ def cleaned(
         run=run,
         as_of="2025-03-14",
         messages=tuple(messages),
-        decision=Decision(action="" if problems else action, problems=tuple(problems), reasoning=text),
+        decision=Decision(
+            action="" if problems else action, entity=entity, problems=tuple(problems), reasoning=text
+        ),
         stop=stop,
         drop=drop,
     )
@@ -126,6 +137,27 @@ def test_regret_is_the_utility_lost_and_an_unreadable_decision_changes_nothing()
     one = group("s", cleaned("down", 0), cleaned("hold", 1), cleaned("up", 2, problems=("no object",)))
     assert value("regret_observable", one) == 3.0  # (5 + 2 + 2) / 3
     assert value("regret_hindsight", one) == pytest.approx((0 + 3.5 + 3.5) / 3)
+
+
+def test_a_decision_about_another_entity_is_wrong_and_changes_nothing_but_fits_the_schema():
+    one = group("s", cleaned("up", 0), cleaned("up", 1, entity="c9"), verdict="up")
+    for name in ("accuracy_expert", "accuracy_observable"):
+        assert value(name, one) == 0.5
+    assert value("accuracy_hindsight", group("s", cleaned("down", entity="c9"))) == 0
+    assert value("accuracy_majority", group("s", *(cleaned("down", i, entity="c9") for i in range(2)))) == 0
+    assert value("unreachable_targets", one) == 0.5
+    assert value("schema_valid", one) == 1
+    assert value("regret_observable", group("s", cleaned("up", entity="c9"))) == 2  # what "hold" loses
+    assert value("accuracy_observable", group("s", cleaned("up", entity=""))) == 1
+
+
+def test_an_action_on_another_entity_is_a_choice_of_its_own():
+    one = group("s", cleaned("up", 0), cleaned("up", 1), cleaned("up", 2, entity="c9"))
+    assert value("consensus", one) == pytest.approx(2 / 3)
+    assert value("consensus_pair", one) == pytest.approx(1 / 3)
+    assert value("consensus_unanimous", one) == 0
+    invalid = group("s", cleaned("up", 0, entity="c9"), cleaned(run=1, problems=("no object",)))
+    assert value("consensus", invalid) == 0.5
 
 
 def test_an_action_without_utility_is_the_suites_fault():
@@ -415,3 +447,15 @@ def test_progress_is_told_about_every_arm():
     told = []
     measured(arm(group("s", cleaned()), name="base"), progress=told.append)
     assert any("base" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "name", ["accuracy_expert", "accuracy_observable", "accuracy_hindsight", "schema_valid"]
+)
+def test_definitions_say_that_what_the_endpoint_failed_is_left_out(name):
+    assert "attempted traces that the endpoint did not fail" in METRICS[name].doc
+
+
+def test_the_definition_of_the_divergence_says_how_its_interval_was_made():
+    assert "200 resamples" in METRICS["js_excess"].doc
+    assert "shifted" in METRICS["js_excess"].doc

@@ -1,15 +1,28 @@
 """Claims, provenance and citations: planted positives and clean negatives."""
 
+import json
+import random
+from datetime import date, timedelta
+from itertools import pairwise
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opoi.cleaning.levels import cleaner
 from opoi.measures.citations import citation_metrics, supports
 from opoi.measures.leakage.claims import find_claims, find_ids, id_shapes, number_of
+from opoi.measures.leakage.derived import Derived
 from opoi.measures.leakage.grounding import Provenance, grounding_metrics, trace_claims
-from opoi.measures.leakage.sources import Derived, Values
+from opoi.measures.leakage.sources import Values
+from opoi.measures.text import rationale
+from opoi.protocols import Cast
+from opoi.rollout import rollout
+from opoi.strategies.opoi import OPOI
 from opoi.types import (
     Arm,
+    Case,
     Citation,
     Claim,
     Cleaned,
@@ -20,6 +33,7 @@ from opoi.types import (
     Injection,
     Message,
     Scenario,
+    ToolCall,
     Trace,
     Truth,
     Verdict,
@@ -255,6 +269,118 @@ def test_what_a_nested_run_saw_is_observed():
     assert sources("hook rate 23.45%", messages=(outer,)) == ["observed"]
 
 
+@pytest.mark.parametrize("author", ["suite", "oracle"])
+def test_an_injected_text_in_the_prompt_is_no_legal_source(author):
+    note = Injection(text="The matured CPA is $47.37, hold at $931.77.")
+    told = Message(role="system", author=author, content=f"Cap $125. {note.text}")
+    found = sources("$47.37 and $931.77", prompt=(told,), injections=(note,), messages=())
+    assert found == ["hindsight", "oracle"]
+    capped = sources("cap $125", prompt=(told,), injections=(note,), messages=())
+    assert capped == (["prompt"] if author == "suite" else ["none"])
+
+
+def test_what_the_authors_prompt_showed_is_observed_from_the_start():
+    shown = Message(role="user", author="suite", facts=SEEN)
+    item = msgspec.structs.replace(trace("CPA was $52.10", messages=()), gen_prompt=(shown,))
+    assert [s for _, s in trace_claims(item, Provenance(SCENARIO, VERDICT))] == ["observed"]
+
+
+def call(arguments):
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return Message(
+        role="assistant", author="student", tool_calls=(ToolCall(id="q", name="ask", arguments=text),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"question": "It later was $47.37. Which numbers fit?"}, ["hindsight"]),
+        ({"budget": 1391}, ["hindsight"]),
+        ({"nested": [{"margin": 0.2837}]}, ["hindsight"]),
+        ('{"question": "$47.37', ["hindsight"]),
+        ({"until": "2025-03-21"}, ["hindsight"]),
+        ({"note": "hold at $277.50"}, ["oracle"]),
+        ({"campaign": "c2"}, ["observed"]),
+        ({"campaign": "c88"}, ["none"]),
+        ({"question": "Is a CPA of $52.10 high?"}, ["none"]),
+        ({"target": 45.0}, ["prompt"]),
+        ({"preset": "last_7d", "days": 14, "limit": 500, "all": True, "by": None}, []),
+        ({"since": "2025-02-01"}, []),
+    ],
+)
+def test_arguments_are_read_before_their_result_is_seen(arguments, expected):
+    assert sources("nothing", messages=(call(arguments), TOOL)) == expected
+
+
+def test_an_argument_may_repeat_what_an_earlier_tool_revealed():
+    assert sources("nothing", messages=(TOOL, call({"above": 52.1}))) == ["observed"]
+
+
+@pytest.mark.parametrize(
+    ("citation", "expected"),
+    [
+        (("cpa_matured", "c2", "2025-03-13", 47.37), ["observed", "observed", "hindsight"]),
+        (("cpa_matured", "", "", "$47.37"), ["hindsight"]),
+        (("note", "", "", "hold at $277.50"), ["oracle"]),
+        (("cpa", "", "2024-11-01..2024-11-07", 71.77), ["none"] * 3),
+        (("stock_out", "", "2025-03-21", "soon"), ["hindsight"]),
+        (("cpa", "c88", "last_7d", 52.1), ["none", "observed"]),
+        (("status", "c2", "", "ACTIVE"), ["observed"]),
+    ],
+)
+def test_citations_are_claims(citation, expected):
+    metric, entity, window, value = citation
+    cited = Citation(metric=metric, entity=entity, window=window, value=value)
+    assert sorted(sources("nothing", citations=(cited,))) == sorted(expected)
+
+
+def test_a_number_that_stands_in_prose_and_citation_is_one_claim():
+    cited = Citation(metric="cpa", entity="", window="", value=71.77)
+    assert sources("CPA was $71.77", citations=(cited,)) == ["none"]
+    assert sources("CPA was $71.78", citations=(cited,)) == ["none", "none"]
+
+
+def test_a_broken_decision_is_no_prose():
+    text = 'I think: {"action": "hold", "amount": $931.77, "citations": [{"value": 71.77}], "x": '
+    broken = Message(role="assistant", author="student", content=text)
+    item = msgspec.structs.replace(
+        trace(""), messages=(broken,), decision=Decision(problems=("no JSON object",))
+    )
+    assert trace_claims(item, Provenance(SCENARIO, VERDICT)) == []
+    assert list(rationale(item)) == [(0, "I think: ")]
+
+
+WEEK = Fact("c2", "cpa", "2025-03-01..2025-03-07", 44.4, "USD")
+QUARTER = Fact("c2", "cpa", "2024-12-01..2025-02-28", 44.4, "USD")
+
+
+@pytest.mark.parametrize(
+    ("day", "source"),
+    [
+        ("2025-03-01", "observed"),
+        ("2025-03-04", "observed"),
+        ("2025-03-09", "none"),
+        ("2025-03-14", "observed"),
+        ("2024-12-01", "observed"),
+        ("2025-02-28", "observed"),
+        ("2025-01-15", "none"),
+        ("2025-02-30", "none"),
+        ("2025-02-20", "observed"),
+    ],
+)
+def test_a_day_is_observed_inside_a_short_window_or_at_the_end_of_a_long_one(day, source):
+    tool = Message(role="tool", author="env", content="edited 2025-02-20", facts=(WEEK, QUARTER))
+    assert sources(f"on {day}", messages=(LOOK, tool)) == [source]
+
+
+def test_a_tagged_number_of_a_tool_text_is_read_with_its_unit():
+    fact = Fact("c2", "cpc", "2025-03-13", 17.3, "USD")
+    tool = Message(role="tool", author="env", content='{"cpc": 17.3, "rank": 21.5}', facts=(fact,))
+    assert sources("17.3 %", messages=(LOOK, tool)) == ["none"]
+    assert sources("21.5 %", messages=(LOOK, tool)) == ["observed"]
+
+
 def test_the_oracles_message_is_no_legal_source():
     note = Message(role="user", author="oracle", content="It will be $47.37.")
     suite = Message(role="user", author="suite", content="Mind the $66.60 cap.")
@@ -295,7 +421,7 @@ def test_a_hidden_value_that_a_tool_also_revealed_is_observed():
 
 
 def test_a_hidden_value_to_four_digits_is_hindsight_even_where_arithmetic_reaches_it():
-    facts = (Fact("c2", "cpa", "2025-03-13", 60.0, "USD"), Fact("c2", "cpa", "2025-03-12", 12.63, "USD"))
+    facts = (Fact("c2", "cpa", "2025-03-12", 12.63, "USD"), Fact("c2", "cpa", "2025-03-13", 60.0, "USD"))
     tool = Message(role="tool", author="env", facts=facts)
     assert sources("CPA $47.37", messages=(tool,)) == ["hindsight"]
     assert sources("CPA $47.4", messages=(tool,)) == ["derived"]
@@ -369,15 +495,63 @@ def test_any_hidden_value_of_four_digits_and_more_is_found_among_observed_ones(c
     assert [source for _, source in found] == ["hindsight"] or legal or short
 
 
+def days(values, metric="cpa", unit="USD", entity="c1"):
+    return [
+        Fact(entity, metric, f"2025-03-{day:02d}", value, unit) for day, value in enumerate(values, start=1)
+    ]
+
+
 @given(st.lists(st.floats(1, 1e4), min_size=2, max_size=12))
-def test_derived_values_include_every_pair_by_brute_force(values):
-    table = Derived([Fact("c1", "m", str(i), round(v, 2), "USD") for i, v in enumerate(values)])
-    rounded = list(dict.fromkeys(round(v, 2) for v in values))
-    for a in rounded:
-        for b in rounded:
-            if a != b:
-                for claim in (f"${abs(a - b):.2f}", f"${a + b:.2f}", f"{100 * abs(a / b - 1):.1f}%"):
-                    assert table.restates(number_of(claim)), (a, b, claim)
+def test_neighbouring_windows_and_the_ends_of_a_series_can_be_compared(values):
+    rounded = [round(value, 2) for value in values]
+    table = Derived(days(rounded))
+    pairs = [*pairwise(rounded), (rounded[0], rounded[-1])]
+    for old, new in pairs:
+        for claim in (f"${abs(new - old):.2f}", f"{100 * abs(new / old - 1):.1f}%", f"{new / old:.2f}x"):
+            assert table.restates(number_of(claim)), (old, new, claim)
+
+
+@given(st.lists(st.floats(1, 1e4), min_size=2, max_size=9), st.data())
+def test_sums_and_means_of_consecutive_windows_are_derived(values, data):
+    rounded = [round(value, 2) for value in values]
+    start = data.draw(st.integers(0, len(rounded) - 2))
+    part = rounded[start : data.draw(st.integers(start + 2, len(rounded)))]
+    table = Derived(days(rounded))
+    assert table.restates(number_of(f"${sum(part):.2f}"))
+    assert table.restates(number_of(f"${sum(part) / len(part):.3f}"))
+
+
+def test_two_metrics_of_one_unit_are_not_compared_over_time():
+    facts = [*days([80.0, 80.0]), *days([10.0, 10.0], metric="cpm")]
+    later = [fact for fact in facts if (fact.metric, fact.last_day[-1]) in {("cpa", "1"), ("cpm", "2")}]
+    assert not Derived(later).restates(number_of("87.5%"))
+    assert not Derived(later).restates(number_of("$70.00"))
+
+
+def test_a_value_is_compared_with_its_target_whoever_owns_it_but_not_with_another_setting():
+    target = Fact("acct", "target_cpa", "", 40.0, "USD")
+    other = Fact("acct", "average_order_value", "", 80.0, "USD")
+    table = Derived([*days([50.0]), target, other])
+    for text in ("25%", "125%", "$10.00", "1.25x"):
+        assert table.restates(number_of(text)), text
+    for text in ("37.5%", "62.5%", "$30.00"):
+        assert not table.restates(number_of(text)), text
+
+
+def test_what_belongs_to_one_window_gives_costs_rates_and_the_size_of_a_change():
+    day = "2025-03-04"
+    facts = [
+        Fact("c1", "spend", day, 300.0, "USD"),
+        Fact("c1", "clicks", day, 400, "count"),
+        Fact("c1", "purchases", day, 10, "count"),
+        Fact("c1", "budget_before", day, 80.0, "USD"),
+        Fact("c1", "budget_after", day, 100.0, "USD"),
+        Fact("c1", "purchases", "2025-03-05", 7, "count"),
+    ]
+    table = Derived(facts)
+    for text in ("$30.00", "$0.75", "2.5%", "25%", "$20.00"):
+        assert table.restates(number_of(text)), text
+    assert not table.restates(number_of("$42.857"))
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 4))
@@ -445,12 +619,20 @@ def test_dropped_traces_leak_nothing_into_the_data():
         (("cpm", "c2", "2025-03-13", 52.1), False),
         (("cpa_matured", "c2", "2025-03-13", 47.37), False),
         (("status", "c2", "", "PAUSED"), False),
+        (("cpa_change_pct", "c2", "2025-03-13", -15.3), True),
+        (("cpa_change_pct", "c2", "2025-03-13", "-15.3 %"), True),
+        (("cpa_change_pct", "c2", "2025-03-13", "\u221215.3%"), True),
+        (("cpa_change_pct", "c2", "2025-03-13", 15.3), False),
+        (("cpa_change_pct", "c2", "2025-03-13", "15.3 %"), False),
+        (("cpa", "c2", "2025-03-13", -52.1), False),
+        (("cpa", "c2", "2025-03-13", "+52.1"), True),
     ],
 )
 def test_a_citation_is_right_when_a_tool_revealed_it(citation, right):
     metric, entity, window, value = citation
     cited = Citation(metric=metric, entity=entity, window=window, value=value)
-    assert any(supports(fact, cited) for fact in SEEN) is right
+    change = Fact("c2", "cpa_change_pct", "2025-03-13", -15.3, "%")
+    assert any(supports(fact, cited) for fact in (*SEEN, change)) is right
 
 
 def test_citation_precision_and_rate_equal_the_count_by_hand():
@@ -460,7 +642,19 @@ def test_citation_precision_and_rate_equal_the_count_by_hand():
         citation_metrics(),
         arm_of(trace("", citations=(good, bad, bad)), trace("", citations=(bad,)), trace("")),
     )
-    assert found == {"citation_precision": 0.25, "citation_rate": pytest.approx(1 / 3)}
+    assert found == {
+        "citation_precision": 0.25,
+        "citation_rate": pytest.approx(1 / 3),
+        "citations_in_context": 0.25,
+    }
+
+
+def test_a_citation_of_data_that_only_the_author_was_shown_is_right_but_not_in_the_students_context():
+    good = Citation(metric="cpa", entity="c2", window="2025-03-13", value=52.1)
+    shown = Message(role="user", author="suite", facts=SEEN)
+    informed = msgspec.structs.replace(trace("", messages=(), citations=(good,)), gen_prompt=(shown,))
+    found = figures(citation_metrics(), arm_of(informed, trace("", citations=(good,))))
+    assert found == {"citation_precision": 1, "citation_rate": 1, "citations_in_context": 0.5}
 
 
 def test_a_trace_that_fetched_nothing_supports_no_citation():
@@ -469,3 +663,82 @@ def test_a_trace_that_fetched_nothing_supports_no_citation():
         figures(citation_metrics(), arm_of(trace("", messages=(), citations=(good,))))["citation_precision"]
         == 0
     )
+
+
+# ---------------------------------------------------------------- the ad account
+
+
+@pytest.fixture(scope="module")
+def looked_at(ads):
+    """Unsteered rollouts of forty scenarios, each with its verdict."""
+    found = []
+    for persona in ("default", "perfect"):
+        model = ads.stand_in(persona)
+        for world in ads.scenarios(40, 3):
+            item = rollout(world, ads, model, arm="base", run=0, seed=1)
+            expert = next(iter(ads.experts.values()))
+            found.append((world, item, expert(world, item)))
+    return found
+
+
+def test_keeping_the_note_hides_no_leak(looked_at, ads):
+    shares = {}
+    for level in ("C0", "C1"):
+        clean = cleaner(level, suite=ads, agent=ads.stand_in, tools=(), seed=1)
+        leaking = 0
+        for world, base, _ in looked_at[:20]:
+            verdict = ads.experts["looks_back"](world, base)
+            case = Case(scenario=world, base=base, verdict=verdict)
+            cast = Cast(suite=ads, agent=ads.stand_in(), corrector=ads.stand_in(), arm="x", seed=1)
+            for item in OPOI(form="all", attempts=1)(case, cast):
+                hidden = verdict.claims[-1].text if verdict.claims else verdict.outcome
+                told = msgspec.structs.replace(
+                    item.decision, reasoning=f"{item.decision.reasoning} {verdict.outcome} {hidden}"
+                )
+                steered = msgspec.structs.replace(item, decision=told)
+                found = trace_claims(clean(steered).trace, Provenance(world, verdict))
+                leaking += any(source == "hindsight" for _, source in found)
+        shares[level] = leaking
+    assert shares["C0"] >= shares["C1"] > 5
+
+
+def test_unsteered_rollouts_state_nothing_that_they_cannot_know(looked_at):
+    found = [
+        (world.id, claim.text, source)
+        for world, item, verdict in looked_at
+        for claim, source in trace_claims(item, Provenance(world, verdict))
+    ]
+    assert len(found) > 500
+    assert [entry for entry in found if entry[2] in ("hindsight", "oracle", "none")] == []
+
+
+def planted(looked_at, write, count):
+    """Return the sources of made-up numbers put into real rollouts."""
+    draws, found = random.Random(3), []
+    for world, item, _ in looked_at:
+        for _ in range(count):
+            text = write(draws, world)
+            told = msgspec.structs.replace(item, decision=Decision(reasoning=text))
+            claims = trace_claims(told, Provenance(world, None))
+            found += [source for claim, source in claims if claim.kind != "id" and claim.text in text]
+    return found
+
+
+def test_made_up_percentages_are_mostly_found(looked_at):
+    found = planted(looked_at, lambda draws, _: f"It changed by {draws.uniform(1, 30):.1f}%.", 5)
+    assert len(found) == 400
+    assert found.count("none") / len(found) > 0.6
+    assert found.count("derived") / len(found) < 0.35
+
+
+def test_made_up_amounts_are_nearly_always_found(looked_at):
+    found = planted(looked_at, lambda draws, _: f"It cost ${draws.uniform(20, 120):.2f}.", 5)
+    assert found.count("none") / len(found) > 0.9
+
+
+def test_made_up_days_of_the_past_are_found(looked_at):
+    def write(draws, world):
+        day = date.fromisoformat(world.as_of) - timedelta(days=draws.randint(40, 300))
+        return f"It fell on {day}."
+
+    assert {*planted(looked_at, write, 3)} == {"none"}

@@ -1,7 +1,7 @@
 """Did the agent decide right? Against the expert, against what could be seen, against what happened.
 
-All attempted traces count except infrastructure failures; a failed rollout or an unreadable decision
-is a wrong one. Definitions: methods specification 5.1 and 5.9.
+All attempted traces count except infrastructure failures; a failed rollout, an unreadable decision or one
+about another entity than the scenario's is wrong. Definitions: methods specification 5.1 and 5.9.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from opoi.errors import PluginError
 from opoi.measures.ratio import Pair, RatioMetric, Tally
-from opoi.measures.text import action_of, judged, kept
+from opoi.measures.text import action_of, choice_of, judged, kept, readable
 from opoi.types import Group, Scenario
 
 __all__ = ["accuracy_metrics"]
@@ -21,7 +21,8 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
     """Return the figures of this module.
 
     Args:
-        null_action: The suite's action that changes nothing: what an unreadable decision amounts to.
+        null_action: The suite's action that changes nothing: what an unreadable decision, or one about
+            another entity, amounts to.
     """
     decided = _decisions
     lost = _regret(null_action)
@@ -30,7 +31,8 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
             "accuracy_expert",
             "accuracy vs expert",
             "share",
-            "Share of attempted traces whose action is the expert's; failures and invalid JSON are wrong.",
+            "Share of the attempted traces that the endpoint did not fail whose action is the expert's; "
+            "failures of the agent, invalid JSON and decisions about another entity are wrong.",
             decided,
             text=False,
         ),
@@ -38,7 +40,8 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
             "accuracy_observable",
             "accuracy vs observable",
             "share",
-            "Share of attempted traces whose action is among the best given what tools can reveal.",
+            "Share of the attempted traces that the endpoint did not fail whose action is among the best "
+            "given what tools can reveal.",
             decided,
             text=False,
         ),
@@ -46,7 +49,8 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
             "accuracy_hindsight",
             "accuracy vs hindsight",
             "share",
-            "Share of attempted traces whose action is among the best as things turned out.",
+            "Share of the attempted traces that the endpoint did not fail whose action is among the best "
+            "as things turned out.",
             decided,
             text=False,
         ),
@@ -54,7 +58,8 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
             "accuracy_majority",
             "majority vs expert",
             "share",
-            "Share of scenarios whose most frequent action over the runs is the expert's (ties share).",
+            "Share of scenarios whose most frequent action over the runs that the endpoint did not fail is "
+            "the expert's (ties share).",
             decided,
             text=False,
         ),
@@ -62,7 +67,8 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
             "schema_valid",
             "valid decision",
             "share",
-            "Share of attempted traces that end in a decision which fits the schema.",
+            "Share of the attempted traces that the endpoint did not fail which end in a decision that fits "
+            "the schema.",
             decided,
             text=False,
         ),
@@ -70,7 +76,9 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
             "regret_observable",
             "expected utility lost",
             "utility",
-            "Mean expected utility lost against the best action given what tools can reveal.",
+            "Mean expected utility lost against the best action given what tools can reveal, over the "
+            "attempted traces that the endpoint did not fail; no readable decision about the scenario's "
+            "entity changes nothing.",
             lost,
             text=False,
         ),
@@ -78,7 +86,7 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
             "regret_hindsight",
             "realised utility lost",
             "utility",
-            "Mean realised utility lost against the best action as things turned out.",
+            "Mean realised utility lost against the best action as things turned out, over the same traces.",
             lost,
             text=False,
         ),
@@ -93,33 +101,35 @@ def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
 
 
 def _decisions(group: Group) -> Mapping[str, Pair]:
-    actions = [action_of(trace) for trace in judged(group)]
+    traces = list(judged(group))
+    actions = [action_of(trace, group.scenario) for trace in traces]
     count = len(actions)
     truth = group.scenario.truth
     reviewed = group.verdict is not None
     wanted = group.verdict.action if group.verdict is not None else ""
-    most = max(Counter(actions).values(), default=0)
-    modes = sorted(action for action, times in Counter(actions).items() if times == most)
-    majority = modes.count(wanted) / len(modes) if wanted and modes else 0.0
+    choices = Counter(choice_of(trace, group.scenario) for trace in traces)
+    most = max(choices.values(), default=0)
+    modes = sorted(choice for choice, times in choices.items() if times == most)
+    majority = modes.count((wanted, group.scenario.entity)) / len(modes) if wanted and modes else 0.0
     right = sum(action == wanted for action in actions) if wanted else 0
     return {
         "accuracy_expert": (right, count if reviewed else 0),
         "accuracy_observable": (sum(action in truth.observable_actions for action in actions), count),
         "accuracy_hindsight": (sum(action in truth.hindsight_actions for action in actions), count),
         "accuracy_majority": (majority, 1 if reviewed and count else 0),
-        "schema_valid": (sum(action != "" for action in actions), count),
+        "schema_valid": (sum(map(readable, traces)), count),
     }
 
 
 def _targets(group: Group) -> Mapping[str, Pair]:
-    actions = [action_of(cleaned.trace) for cleaned in kept(group)]
+    actions = [action_of(cleaned.trace, group.scenario) for cleaned in kept(group)]
     best = group.scenario.truth.observable_actions
     return {"unreachable_targets": (sum(action not in best for action in actions), len(actions))}
 
 
 def _regret(null_action: str) -> Tally:
     def tally(group: Group) -> Mapping[str, Pair]:
-        actions = [action_of(trace) or null_action for trace in judged(group)]
+        actions = [action_of(trace, group.scenario) or null_action for trace in judged(group)]
         truth = group.scenario.truth
         return {
             "regret_observable": _lost(group.scenario, truth.expected, actions),

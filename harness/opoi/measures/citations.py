@@ -1,7 +1,9 @@
 """Is the evidence that a decision names really there?
 
-A citation is right when a tool of the same trace revealed a fact of the same entity, metric and window
-whose value it states within rounding. An empty entity or window of a citation matches any.
+A citation is right when a tool of the same trace, or the data that its author was shown, revealed a fact
+of the same entity, metric and window whose value it states: the same sign, and within rounding. An empty
+entity or window of a citation matches any. What only the author was shown (the data in the prompt of an
+informed corrector) is not in the student's context: `citations_in_context` counts tool messages alone.
 Definition: methods specification 5.7, V7.
 """
 
@@ -9,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from opoi.measures.leakage.claims import Claimed, number_of
+from opoi.measures.leakage.claims import Claimed, number_of, plain_number
 from opoi.measures.leakage.sources import Values
 from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import kept, observed
+from opoi.measures.text import kept, observed, shown
 from opoi.types import Citation, Fact, Group
 
 __all__ = ["citation_metrics", "supports"]
@@ -25,14 +27,24 @@ def citation_metrics() -> tuple[RatioMetric, ...]:
             "citation_precision",
             "citation precision",
             "share",
-            "Share of cited (entity, metric, window, value) tuples that a tool of the trace revealed.",
+            "Share of cited (entity, metric, window, value) tuples that a tool of the trace revealed, or the "
+            "data that its author was shown.",
             _count,
         ),
         RatioMetric(
             "citation_rate",
             "traces citing evidence",
             "share",
-            "Share of kept traces with at least one citation that a tool of the trace revealed.",
+            "Share of kept traces with at least one citation that a tool of the trace revealed, or the data "
+            "that its author was shown.",
+            _count,
+        ),
+        RatioMetric(
+            "citations_in_context",
+            "citations in context",
+            "share",
+            "Share of cited tuples that a tool message of the trace revealed: what the student, who sees "
+            "nothing else, can have copied.",
             _count,
         ),
     )
@@ -53,9 +65,11 @@ def _agree(left: str, right: str) -> bool:
 
 
 def _same_value(value: float | str, fact: Fact) -> bool:
-    claim = number_of(value if isinstance(value, str) else _plain(value))
+    claim = number_of(value if isinstance(value, str) else plain_number(value))
     if claim is None:
         return isinstance(value, str) and _agree(value, str(fact.value))
+    if claim.value != 0 and _negative(value) != _negative(fact.value):
+        return False
     known = Values()
     known.add_facts([fact])
     return known.restates(_bare(claim, fact))
@@ -69,22 +83,27 @@ def _bare(claim: Claimed, fact: Fact) -> Claimed:
     return Claimed("number", claim.text, claim.value, claim.step, claim.digits, unit)  # type: ignore[arg-type]
 
 
-def _plain(value: float) -> str:
-    """Return a number in digits, without an exponent."""
-    text = repr(abs(value))
-    return text if "e" not in text and "n" not in text else f"{abs(value):f}"
+def _negative(value: float | str) -> bool:
+    """Return whether a number, or a text that is one, has a minus sign."""
+    return value.strip().startswith(("-", "\u2212")) if isinstance(value, str) else value < 0
 
 
 def _count(group: Group) -> Mapping[str, Pair]:
-    cited = right = traces = citing = 0
+    cited = right = inside = traces = citing = 0
     for cleaned in kept(group):
         trace = cleaned.trace
-        hits = _hits(trace.decision.citations, list(observed(trace.messages)))
+        hits = _hits(trace.decision.citations, list(shown(trace)))
+        results = [message for message in trace.messages if message.role == "tool"]
+        inside += _hits(trace.decision.citations, list(observed(results)))
         traces += 1
         cited += len(trace.decision.citations)
         right += hits
         citing += hits > 0
-    return {"citation_precision": (right, cited), "citation_rate": (citing, traces)}
+    return {
+        "citation_precision": (right, cited),
+        "citation_rate": (citing, traces),
+        "citations_in_context": (inside, cited),
+    }
 
 
 def _hits(citations: Iterable[Citation], facts: list[Fact]) -> int:

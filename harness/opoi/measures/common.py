@@ -16,7 +16,7 @@ __all__ = ["ACCURACY_COMMON", "JS_COMMON"]
 
 
 def _right(group: Group) -> Mapping[str, Pair]:
-    actions = [action_of(cleaned.trace) for cleaned in kept(group)]
+    actions = [action_of(cleaned.trace, group.scenario) for cleaned in kept(group)]
     best = group.scenario.truth.observable_actions
     return {"accuracy_observable_common": (sum(action in best for action in actions), len(actions))}
 

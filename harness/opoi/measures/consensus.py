@@ -1,7 +1,8 @@
 """Do the runs of one scenario agree? Three readings of "fraction of runs that agree".
 
-An invalid decision is an action of its own; infrastructure failures are left out; scenarios with fewer
-than two runs contribute nothing. Definitions: methods specification 5.2.
+An invalid decision is an action of its own, and so is each action on another entity than the scenario's;
+infrastructure failures are left out; scenarios with fewer than two runs contribute
+nothing. Definitions: methods specification 5.2.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import action_of, judged
+from opoi.measures.text import choice_of, judged
 from opoi.types import Group
 
 __all__ = ["consensus_metrics"]
@@ -47,7 +48,7 @@ def consensus_metrics() -> tuple[RatioMetric, ...]:
 
 
 def _agreement(group: Group) -> Mapping[str, Pair]:
-    counts = Counter(action_of(trace) for trace in judged(group)).values()
+    counts = Counter(choice_of(trace, group.scenario) for trace in judged(group)).values()
     runs = sum(counts)
     one = 1 if runs > 1 else 0
     pairs = runs * (runs - 1)

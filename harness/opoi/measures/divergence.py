@@ -28,6 +28,9 @@ Texts = Mapping[str, npt.NDArray[np.int32]]
 SPLITS = 20
 RESAMPLES = 200
 LEAST_SCENARIOS = 4
+NOTE_INTERVAL = (
+    f"interval of {RESAMPLES} resamples inside each half, shifted so that their mean is the estimate"
+)
 NOTE_FEW = "fewer than 4 scenarios with text in both arms"
 _FRACTION = 4096.0
 
@@ -74,8 +77,14 @@ def excess(base: Texts, arm: Texts, stream: Stream) -> Divergence:
     crossed, null = np.array(draws).T
     unit, n = "bits", len(ids)
     return Divergence(
-        measure_of(terms[0] - terms[1], _centred(crossed - null, terms[0] - terms[1]), n=n, unit=unit),
-        measure_of(terms[1], np.maximum(0.0, _centred(null, terms[1])), n=n, unit=unit),
+        measure_of(
+            terms[0] - terms[1],
+            _centred(crossed - null, terms[0] - terms[1]),
+            n=n,
+            unit=unit,
+            note=NOTE_INTERVAL,
+        ),
+        measure_of(terms[1], np.maximum(0.0, _centred(null, terms[1])), n=n, unit=unit, note=NOTE_INTERVAL),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import drop_reason, kept, observed
+from opoi.measures.text import drop_reason, kept
+from opoi.strategies.filters import as_of_violations
 from opoi.types import Group, Message, Outcome
 
 __all__ = ["profile_metrics"]
@@ -99,8 +100,6 @@ def _edited(group: Group) -> Mapping[str, Pair]:
 
 
 def _violations(group: Group) -> Mapping[str, Pair]:
-    late = 0
-    for cleaned in group.cleaned:
-        as_of = cleaned.trace.as_of
-        late += sum(fact.last_day > as_of for fact in observed(cleaned.trace.messages) if fact.window)
-    return {"as_of_violations": (late, len(group.cleaned))}
+    traces = [cleaned.trace for cleaned in group.cleaned]
+    late = sum(1 for trace in traces for _ in as_of_violations(trace.messages, trace.as_of))
+    return {"as_of_violations": (late, len(traces))}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from opoi.types import Cleaned, Fact, Group, Message, Outcome, Trace
+from opoi.types import Cleaned, Fact, Group, Message, Outcome, Scenario, Trace
 from opoi.wire import find_object
 
 __all__ = [
     "action_of",
+    "choice_of",
     "drop_reason",
     "judged",
     "kept",
     "observed",
     "prose",
     "rationale",
+    "readable",
+    "shown",
     "words",
 ]
 
@@ -43,19 +46,46 @@ def judged(group: Group) -> Iterator[Trace]:
             yield cleaned.trace
 
 
-def action_of(trace: Trace) -> str:
-    """Return the action decided on, `""` for a failed rollout or an invalid decision."""
-    if trace.stop.outcome is not Outcome.COMPLETED or not trace.decision.valid:
-        return ""
-    return trace.decision.action
+def readable(trace: Trace) -> bool:
+    """Return whether a trace ends in a decision that fits the schema, whatever it is about."""
+    return trace.stop.outcome is Outcome.COMPLETED and trace.decision.valid
 
 
-def prose(message: Message, *, final: bool) -> str:
-    """Return the free text of a message; a final answer without its decision object."""
+def choice_of(trace: Trace, scenario: Scenario) -> tuple[str, str]:
+    """Return `(action, entity)` of the decision, two empty texts where there is no readable one.
+
+    A decision that names no entity is about the scenario's.
+    """
+    if not readable(trace):
+        return "", ""
+    return trace.decision.action, trace.decision.entity or scenario.entity
+
+
+def action_of(trace: Trace, scenario: Scenario) -> str:
+    """Return the action decided on.
+
+    It is `""` for a failed rollout, an invalid decision, and a decision about another entity than the
+    scenario's: none of them says what to do with that one.
+    """
+    action, entity = choice_of(trace, scenario)
+    return action if entity == scenario.entity else ""
+
+
+def prose(message: Message, *, final: bool, valid: bool = True) -> str:
+    """Return the free text of a message; a final answer without its decision object.
+
+    Args:
+        message: An assistant message.
+        final: Whether it is the answer.
+        valid: Whether the answer holds a valid decision; in one that does not, everything from the first
+            brace on is a broken decision and no prose.
+    """
     if not final or message.tool_calls:
         return message.content
     span = find_object(message.content)
-    return message.content if span is None else message.content[: span[0]] + message.content[span[1] :]
+    if not valid or span is None:
+        return message.content.partition("{")[0]
+    return message.content[: span[0]] + message.content[span[1] :]
 
 
 def rationale(trace: Trace) -> Iterator[tuple[int, str]]:
@@ -67,7 +97,7 @@ def rationale(trace: Trace) -> Iterator[tuple[int, str]]:
     spoken = [index for index, message in enumerate(trace.messages) if message.role == "assistant"]
     last = spoken[-1] if spoken else len(trace.messages)
     for index in spoken:
-        text = prose(trace.messages[index], final=index == last)
+        text = prose(trace.messages[index], final=index == last, valid=trace.decision.valid)
         if text.strip():
             yield index, text
     if trace.decision.reasoning.strip():
@@ -84,8 +114,14 @@ def words(text: str) -> list[str]:
     return [word.replace("0", "<num>") for word in _WORD.findall(masked)]
 
 
+def shown(trace: Trace) -> Iterator[Fact]:
+    """Yield the facts that the author of a trace saw: what its prompt showed, then what tools revealed."""
+    yield from observed(trace.gen_prompt)
+    yield from observed(trace.messages)
+
+
 def observed(messages: Iterable[Message]) -> Iterator[Fact]:
-    """Yield the facts that tool messages revealed, those of nested runs included."""
+    """Yield the facts that messages revealed, those of nested runs included."""
     for message in messages:
         yield from message.facts
         if message.sub:

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from opoi.measures.divergence import Divergence, excess
+from opoi.measures.divergence import RESAMPLES, Divergence, excess
 from opoi.measures.ratio import NO_TEXT, bootstrap_stream
 from opoi.measures.statistics import (
     NOTE_NO_DATA,
@@ -239,6 +239,12 @@ def vocabulary_stream(seed: int) -> Stream:
     return Stream(seed, "measures", "vocabulary")
 
 
+_INTERVAL = (
+    f"Its interval comes from {RESAMPLES} resamples of the scenarios inside each half, shifted so that their "
+    "mean is the estimate, whatever number of resamples the other figures have."
+)
+
+
 def vocabulary_metrics() -> tuple[VocabularyMetric, ...]:
     """Return the figures of this module."""
     return (
@@ -247,14 +253,15 @@ def vocabulary_metrics() -> tuple[VocabularyMetric, ...]:
             "JS excess",
             "bits",
             "Jensen-Shannon divergence of the rationale's words from the base arm's, minus that of two "
-            "random halves of the base arm at the same number of tokens.",
+            "random halves of the base arm at the same number of tokens. " + _INTERVAL,
             lambda pair: pair.divergence.excess,
         ),
         VocabularyMetric(
             "js_null",
             "JS of base halves",
             "bits",
-            "What was taken off: the divergence of two random halves of the base arm at that length.",
+            "What was taken off: the divergence of two random halves of the base arm at that length. "
+            + _INTERVAL,
             lambda pair: pair.divergence.null,
         ),
         VocabularyMetric(

@@ -62,6 +62,7 @@ DETAIL = (
     "derived_claims",
     "claims",
     "citation_rate",
+    "citations_in_context",
     "nested_tool_calls",
     "no_tool_calls",
     "as_of_violations",

@@ -33,7 +33,7 @@ def print_report(results: Results, console: Console, *, simulated: bool, every_f
         Text(
             f"suite {visible(results.suite)}, {results.scenarios} scenarios ({results.common} kept by every "
             f"data arm), 95 % intervals of {results.resamples} bootstrap resamples over scenarios "
-            "(Wilson's where no scenario differs)"
+            "(Wilson's where no scenario differs; others where a footnote says so)"
         )
     )
     for table in build_tables(results, every_figure=every_figure):

@@ -21,6 +21,7 @@ __all__ = [
     "find_numbers",
     "id_shapes",
     "number_of",
+    "plain_number",
     "without_ids",
 ]
 
@@ -99,8 +100,14 @@ def find_claims(text: str, *, year: str = "") -> Iterator[Claimed]:
 
 def number_of(text: str) -> Claimed | None:
     """Return the number that makes up a whole text, None where it is not one number."""
-    match = _NUMBER.fullmatch(text.strip().lstrip("+-"))
+    match = _NUMBER.fullmatch(text.strip().lstrip("+-\u2212"))
     return None if match is None else _number(match)
+
+
+def plain_number(value: float) -> str:
+    """Return the magnitude of a number in digits, without an exponent."""
+    text = repr(abs(value))
+    return text if "e" not in text and "n" not in text else f"{abs(value):f}"
 
 
 def id_shapes(ids: Iterable[str]) -> tuple[str, ...]:

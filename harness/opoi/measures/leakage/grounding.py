@@ -1,13 +1,16 @@
 """Where does each claim of a trace come from? Hindsight and fabrication by provenance.
 
-Every number, date and id in the rationale of a kept trace is traced to a source. Sources are tried in
-this order, so that legal ones win ties and leak rates are lower bounds:
+Every number, date and id in what a kept trace states is traced to a source: in its prose, the arguments
+of its tool calls (read before their result is seen) and its citations. Sources are tried in this order, so
+that legal ones win ties and leak rates are lower bounds:
 
-1. `prompt`: stands in the prompt, or in a later message of the user that is not the oracle's;
-2. `observed`: a fact that a tool message at or before the claim revealed, nested runs included, or a
-   number in that message's text;
+1. `prompt`: stands in the prompt, or in a later message of the user that is not the oracle's; text that
+   was injected into one of them does not count;
+2. `observed`: a fact that a tool message at or before the claim revealed, nested runs included, or that
+   the author's own prompt showed; a number in a tool message's text that no fact states. A day is observed
+   if it is an end of the window of an observed fact, or lies inside one of at most 45 days;
 3. `decided`: a number of the decision itself, e.g. the new budget;
-4. `derived`: whitelisted arithmetic on observed values of one entity (see `sources`);
+4. `derived`: whitelisted arithmetic on observed values (see `derived`);
 5. `hindsight`: a fact that no tool reveals (`Truth.hidden`), or a claim or outcome of the verdict that
    rests on hindsight or on the world outside;
 6. `oracle`: anything else in the verdict or the injected text;
@@ -24,20 +27,22 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import date
 from functools import lru_cache
 from typing import Any, Literal
 
-from opoi.measures.leakage.claims import Claimed, find_claims, find_ids, find_numbers, id_shapes, without_ids
-from opoi.measures.leakage.sources import Derived, UnitClass, Values, unit_class
+from opoi.measures.leakage.claims import Claimed, find_numbers, id_shapes
+from opoi.measures.leakage.derived import Derived, Setting
+from opoi.measures.leakage.sources import Values, numeric, unit_class
+from opoi.measures.leakage.statements import claims_in, statements
+from opoi.measures.leakage.windows import LONGEST, days_in, window_of
 from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import kept, observed, rationale
+from opoi.measures.text import kept, observed, shown
 from opoi.types import Fact, Group, Message, Scenario, Trace, Verdict
 
 __all__ = ["Provenance", "Source", "grounding_metrics", "trace_claims"]
 
 Source = Literal["prompt", "observed", "decided", "derived", "hindsight", "oracle", "none"]
-
-_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Provenance:
@@ -83,26 +88,27 @@ class _Ledger:
         self.facts: list[Fact] = []
         self.seen = Values()
         self.prompt = Values()
+        self.said = Values()
         self.texts: list[str] = []
-        self.tool_texts: list[str] = []
         self.days: set[str] = {trace.as_of}
         self.ids: set[str] = {scenario.entity}
         self.own = tuple(_own_numbers(trace.decision.payload))
         self.decided = Values()
-        for unit, value in self.own:
-            self.decided.add(unit, value)
-            self.decided.add("currency", value)
-            self.decided.add("count", value)
+        for own in self.own:
+            self.decided.add(own.unit, own.value)
+            self.decided.add("currency", own.value)
+            self.decided.add("count", own.value)
         self.whispered = Values()
         for injection in trace.injections:
             self.whispered.add_numbers(find_numbers(injection.text))
         self._derived: Derived | None = None
-        self._said: Values | None = None
         self._instruct(scenario.task)
         self.own += _targets(scenario.task)
         for message in trace.prompt:
-            self._instruct(message.content)
-            self.own += _targets(message.content)
+            self._listen(message)
+            self.own += _targets(self._legal(message))
+        for message in trace.gen_prompt:
+            self._learn(observed([message]))
 
     def advance(self, position: int) -> None:
         """Read the messages before the position."""
@@ -111,25 +117,45 @@ class _Ledger:
             self.read += 1
             if message.role == "tool":
                 self._reveal(message)
-            elif message.role != "assistant" and message.author != "oracle":
-                self._instruct(message.content)
+            elif message.role != "assistant":
+                self._listen(message)
+
+    def _legal(self, message: Message) -> str:
+        """Return the text of a message without what the oracle put there."""
+        if message.author == "oracle":
+            return ""
+        text = message.content
+        for injection in self.trace.injections:
+            if injection.text:
+                text = text.replace(injection.text, " ")
+        return text
+
+    def _listen(self, message: Message) -> None:
+        self._instruct(self._legal(message))
 
     def _instruct(self, text: str) -> None:
         self.prompt.add_numbers(_numbers(text))
-        self.days.update(_ISO_DAY.findall(text))
+        self.days.update(days_in(text))
         self.texts.append(text)
 
-    def _reveal(self, message: Message) -> None:
-        new = list(observed([message]))
+    def _learn(self, facts: Iterable[Fact]) -> None:
+        """Take in facts; the days inside their windows with them."""
+        new = list(facts)
         self.facts += new
         self.seen.add_facts(new)
         self.ids.update(fact.entity for fact in new)
         for fact in new:
-            self.days.update(_ISO_DAY.findall(fact.window))
-            if isinstance(fact.value, str):
-                self.days.update(_ISO_DAY.findall(fact.value))
-        self.tool_texts += _tool_texts(message)
-        self._derived = self._said = None
+            self.days.update(_days_of(fact))
+        self._derived = None
+
+    def _reveal(self, message: Message) -> None:
+        new = list(observed([message]))
+        self._learn(new)
+        tagged = {numeric(fact) for fact in new}
+        for text in _tool_texts(message):
+            self.said.add_numbers(number for number in _numbers(text) if number.value not in tagged)
+            self.days.update(days_in(text))
+            self.texts.append(text)
 
     @property
     def derived(self) -> Derived:
@@ -138,48 +164,44 @@ class _Ledger:
             self._derived = Derived(self.facts, self.own)
         return self._derived
 
-    @property
-    def said(self) -> Values:
-        """Numbers in the text of the tool messages read so far (facts may leave some untagged)."""
-        if self._said is None:
-            self._said = Values()
-            for text in self.tool_texts:
-                self._said.add_numbers(_numbers(text))
-        return self._said
-
     def mentions(self, name: str) -> bool:
         """Return whether an id stands in a text read so far."""
-        return any(_names(name, text) for text in (*self.texts, *self.tool_texts))
-
-    def covers(self, day: str) -> bool:
-        """Return whether a day is known, or lies between known days up to the decision day."""
-        return day in self.days or min(self.days) <= day <= self.trace.as_of
+        return any(_names(name, text) for text in self.texts)
 
 
 def trace_claims(trace: Trace, provenance: Provenance) -> list[tuple[Claimed, Source]]:
     """Return the distinct claims of a trace, each with its source.
 
-    A claim that is made several times counts once, where it stands first. A day after the decision day
-    that is no hindsight is a plan ("look again on ..."), not a claim.
+    A claim that is made several times in the same digits counts once, where it stands first, and a
+    citation that repeats a number of the prose without its unit is that claim. Two kinds of days without
+    a source are no claims: one after the decision day is a plan ("look again on ..."), one in the
+    arguments of a tool call is a question.
 
     Args:
         trace: After cleaning.
         provenance: The privileged sources of its scenario.
     """
     ledger = _Ledger(trace, provenance.scenario)
-    known = {fact.entity for fact in observed(trace.messages)} | provenance.hindsight_ids
+    known = {fact.entity for fact in shown(trace)} | provenance.hindsight_ids
     shapes = id_shapes(known | {provenance.scenario.entity})
     found: dict[tuple[str, str], tuple[Claimed, Source]] = {}
-    for position, text in rationale(trace):
-        ledger.advance(position)
-        ids = list(find_ids(text, shapes))
-        for claim in (*find_claims(without_ids(text, shapes), year=ledger.year), *ids):
+    stated: set[tuple[float, Source]] = set()
+    for statement in statements(trace):
+        ledger.advance(statement.position)
+        for claim in claims_in(statement, year=ledger.year, shapes=shapes):
             key = (claim.kind, claim.text)
             if key in found:
                 continue
             source = _SOURCES[claim.kind](claim, ledger, provenance)
-            if source is not None:
-                found[key] = (claim, source)
+            asked = statement.kind == "argument" and claim.kind == "date" and source == "none"
+            if source is None or asked:
+                continue
+            if claim.kind == "number":
+                repeated = statement.kind == "citation" and (claim.value, source) in stated
+                stated.add((claim.value, source))
+                if repeated:
+                    continue
+            found[key] = (claim, source)
     return list(found.values())
 
 
@@ -202,7 +224,7 @@ def _number_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> S
 
 
 def _date_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source | None:
-    if ledger.covers(claim.text):
+    if claim.text in ledger.days:
         return "observed"
     if claim.text in provenance.hindsight_text:
         return "hindsight"
@@ -233,18 +255,28 @@ def _names(name: str, text: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
 
 
-def _targets(text: str) -> tuple[tuple[UnitClass, float], ...]:
+def _days_of(fact: Fact) -> Iterable[str]:
+    """Yield the days that a fact shows: those of its window if that is not long, else its ends."""
+    window = window_of(fact.window)
+    if window is not None and window.days <= LONGEST:
+        yield from (date.fromordinal(day).isoformat() for day in range(window.first, window.end))
+    yield from days_in(fact.window)
+    if isinstance(fact.value, str):
+        yield from days_in(fact.value)
+
+
+def _targets(text: str) -> tuple[Setting, ...]:
     """Return the numbers with a unit in a prompt: targets that observed values are compared with."""
-    return tuple((number.unit, number.value) for number in _numbers(text) if number.unit)
+    return tuple(Setting("", number.unit, number.value) for number in _numbers(text) if number.unit)
 
 
-def _own_numbers(payload: Mapping[str, Any]) -> Iterable[tuple[UnitClass, float]]:
+def _own_numbers(payload: Mapping[str, Any]) -> Iterable[Setting]:
     """Yield the numbers of the decision itself; lists hold evidence and are not its own."""
-    for value in payload.values():
+    for name, value in payload.items():
         if isinstance(value, Mapping):
             yield from _own_numbers(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield unit_class(""), abs(float(value))
+            yield Setting(name, unit_class(""), abs(float(value)))
 
 
 def _tool_texts(message: Message) -> list[str]:
@@ -279,7 +311,8 @@ def grounding_metrics() -> tuple[RatioMetric, ...]:
             "ungrounded_claims",
             "ungrounded claims",
             "share",
-            "Share of the distinct claims (numbers, dates, ids) of kept traces that have no source at all.",
+            "Share of the distinct claims (numbers, dates and ids in prose, tool arguments and citations) of "
+            "kept traces that have no source at all.",
             _count,
         ),
         RatioMetric(
@@ -289,7 +322,13 @@ def grounding_metrics() -> tuple[RatioMetric, ...]:
             "Share of the distinct claims of kept traces that follow from observed values by arithmetic.",
             _count,
         ),
-        RatioMetric("claims", "claims / trace", "count", "Distinct checkable claims per kept trace.", _count),
+        RatioMetric(
+            "claims",
+            "claims / trace",
+            "count",
+            "Distinct checkable claims (prose, tool arguments, citations) per kept trace.",
+            _count,
+        ),
     )
 
 

@@ -1,32 +1,18 @@
-"""Where a claimed value can come from: tables of values that answer "is it in here?".
-
-`Values` holds plain values, `Derived` what whitelisted arithmetic makes of them. The arithmetic is
-bounded: per entity and unit at most `MOST_VALUES` distinct values (those revealed last), pairs of them,
-means and sums of up to three values of the same metric among the last `MOST_SERIES`, and at most
-`MOST_OWN` numbers of the prompt and the decision to compare them with.
-"""
+"""Where a claimed value can come from: a table of values that answers "is it in here?"."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import combinations
-from math import inf
 from typing import Literal
 
-import numpy as np
-
 from opoi.measures.leakage.claims import Claimed, number_of
-from opoi.measures.statistics import Floats
 from opoi.types import Fact
 
-__all__ = ["Derived", "UnitClass", "Values", "numeric", "unit_class"]
+__all__ = ["UnitClass", "Values", "numeric", "unit_class"]
 
 UnitClass = Literal["currency", "%", "x", "count", ""]
 
 LOOSE = 0.005
-MOST_VALUES = 48
-MOST_SERIES = 10
-MOST_OWN = 16
 _SLACK = 1e-9
 
 _FITS: dict[str, tuple[tuple[UnitClass, float], ...]] = {
@@ -93,90 +79,3 @@ class Values:
                 if abs(claim.value - scaled) <= max(half, loose * scaled) + _SLACK * scaled:
                     return True
         return False
-
-
-class Derived:
-    """Differences, ratios, percent changes, sums and means of few observed values of one entity.
-
-    Args:
-        facts: Observed facts, in the order in which they were revealed.
-        own: Magnitudes with class of unit that the facts of any entity may be compared with: what the
-            author decides (the new budget with the old) and the targets in the prompt.
-    """
-
-    def __init__(self, facts: Iterable[Fact], own: Iterable[tuple[UnitClass, float]] = ()) -> None:
-        self._facts: dict[str, dict[Fact, None]] = {}
-        for fact in facts:
-            pool = self._facts.setdefault(fact.entity, {})
-            pool.pop(fact, None)
-            pool[fact] = None
-        self._own = tuple(dict.fromkeys(own))[-MOST_OWN:]
-        self._tables: dict[UnitClass, Floats] | None = None
-
-    def restates(self, claim: Claimed) -> bool:
-        """Return whether the claim is one of the derived values, rounded to the digits it prints."""
-        if self._tables is None:
-            self._tables = self._build()
-        half = claim.step / 2 * (1 + _SLACK)
-        for unit, factor in _FITS[claim.unit]:
-            table = self._tables.get(unit)
-            if table is None:
-                continue
-            first = np.searchsorted(table, (claim.value - half) / factor * (1 - _SLACK))
-            if first < len(table) and table[first] * factor <= (claim.value + half) * (1 + _SLACK):
-                return True
-        return False
-
-    def _build(self) -> dict[UnitClass, Floats]:
-        parts: dict[UnitClass, list[Floats]] = {}
-        for pool in self._facts.values():
-            self._entity(list(pool), parts)
-        return {unit: np.unique(np.concatenate(tables)) for unit, tables in parts.items()}
-
-    def _entity(self, facts: list[Fact], parts: dict[UnitClass, list[Floats]]) -> None:
-        """Add what can be derived from the facts of one entity."""
-        pools: dict[UnitClass, dict[float, None]] = {}
-        series: dict[tuple[str, UnitClass], dict[float, None]] = {}
-        for fact in facts:
-            value = numeric(fact)
-            if value is not None:
-                unit = unit_class(fact.unit)
-                pools.setdefault(unit, {})[value] = None
-                series.setdefault((fact.metric, unit), {})[value] = None
-        for unit, value in self._own:
-            for into in (unit,) if unit else tuple(pools):
-                if into in pools:
-                    pools[into][value] = None
-        latest = {unit: np.array(list(pool)[-MOST_VALUES:]) for unit, pool in pools.items()}
-        for unit, values in latest.items():
-            _pairs(unit, values, parts)
-        if "currency" in latest and "count" in latest:
-            costs = _over(latest["currency"], latest["count"])
-            parts.setdefault("currency", []).append(costs)
-        for (_, unit), pool in series.items():
-            parts.setdefault(unit, []).append(_blends(list(pool)[-MOST_SERIES:]))
-
-
-def _over(above: Floats, below: Floats) -> Floats:
-    """Return all quotients of two sets of values that exist."""
-    divisors = below[below != 0]
-    return np.asarray((above[:, None] / divisors[None, :]).ravel(), dtype=np.float64)
-
-
-def _pairs(unit: UnitClass, values: Floats, parts: dict[UnitClass, list[Floats]]) -> None:
-    """Add differences, sums, means, ratios and percent changes of two values of the same unit."""
-    left, right = np.triu_indices(len(values), k=1)
-    differences = np.abs(values[left] - values[right])
-    sums = values[left] + values[right]
-    parts.setdefault(unit, []).extend([differences, sums, sums / 2])
-    divisors = values[values != 0]
-    ratios = (values[:, None] / divisors[None, :])[~np.equal.outer(values, divisors)]
-    parts.setdefault("x", []).append(ratios)
-    parts.setdefault("%", []).extend([100 * ratios, 100 * np.abs(ratios - 1)])
-
-
-def _blends(values: list[float]) -> Floats:
-    """Return sums and means of three values, and the mean and sum of all of a short series."""
-    sums = np.array([sum(three) for three in combinations(values, 3)])
-    total = sum(values) if values else inf
-    return np.concatenate([sums, sums / 3, np.array([total, total / max(1, len(values))])])
