@@ -260,7 +260,7 @@ def test_a_strategy_that_lets_an_endpoint_error_through_loses_that_case_alone(
 
 def test_an_edited_suite_file_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    text = "from opoi_envs.echo import Echo\nclass Mine(Echo):\n    name = 'mine'\n    mark = 1\nsuite = Mine()\n"
+    text = "from opoi_envs.echo import Echo\nclass Mine(Echo):\n    mark = 1\nsuite = Mine()\n"
     path.write_text(text)
     run = Run.create(tmp_path / "r", merge({**SETTINGS, "suite": f"{path}:suite", "n": 2}, {}))
     run_all(run)
