@@ -230,6 +230,7 @@ class Run:
         *,
         inputs: Sequence[Path],
         depends: object,
+        extent: object,
         items: Callable[[], Iterable[T]],
         total: Callable[[], int],
         do: Callable[[T], Result],
@@ -241,7 +242,8 @@ class Run:
             stage: Its name, for people.
             output: The artefact that it writes.
             inputs: The artefacts that it reads.
-            depends: The settings on which its output depends.
+            depends: The settings on which the result of an item depends.
+            extent: The settings on which it depends what items there are.
             items: Called for a fresh walk over the items; each must be all that its result depends on.
             total: Called for their number (for the progress bar).
             do: Works on one item.
@@ -251,7 +253,7 @@ class Run:
             EndpointError: No item at all got an answer, or the endpoint failed many times in a row.
         """
         read = self._inputs(inputs)
-        made_from = fingerprint({"stage": stage, "inputs": read, "settings": depends})
+        made_from = fingerprint({"stage": stage, "inputs": read, "settings": [depends, extent]})
         if self._up_to_date(stage, output, made_from):
             return
         asked = list(models())

@@ -94,12 +94,13 @@ def test_a_finished_run_asks_nothing_when_taken_up(start: Callable[..., Run], co
     assert counting.calls == 0
 
 
+@pytest.mark.parametrize("small", [{"n": 8}, {"runs": 1}, {"n": 5, "runs": 1}])
 def test_growing_a_run_repeats_nothing(
-    start: Callable[..., Run], counting: Counting, tmp_path: Path, files_of: Files
+    start: Callable[..., Run], counting: Counting, tmp_path: Path, files_of: Files, small: dict[str, int]
 ) -> None:
-    run_all(start(n=8))
+    run_all(start(**small))
     first, counting.calls = counting.calls, 0
-    run_all(start(n=12))
+    run_all(start(n=12, runs=2))
     more, counting.calls = counting.calls, 0
     fresh = Run.create(tmp_path / "fresh", settings())
     fresh.__dict__["agent"] = counting

@@ -47,6 +47,7 @@ def _clean(run: Run, name: str, source: Path) -> None:
         run.file("cleaned", f"{name}.jsonl"),
         inputs=[source],
         depends=[run.suite_identity, settings.clean, [run.model_identity(), settings.seed] if asks else None],
+        extent=None,
         items=lambda: read(source, Trace),
         total=lambda: count_lines(source),
         do=apply,

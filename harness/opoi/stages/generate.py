@@ -75,6 +75,7 @@ def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
             settings.seed,
             settings.turns,
         ],
+        extent=settings.runs,
         items=items,
         total=lambda: count_lines(sources[2]) * settings.runs,
         do=apply,

@@ -57,6 +57,7 @@ def rollouts(run: Run) -> None:
         run.file("rollouts.jsonl"),
         inputs=[source],
         depends=[run.suite_identity, run.model_identity(), settings.seed, settings.turns],
+        extent=settings.runs,
         items=items,
         total=lambda: count_lines(source) * settings.runs,
         do=act,
