@@ -18,15 +18,19 @@ from opoi.seeds import Stream
 Files = Callable[[Path], dict[str, bytes]]
 
 SLOW_MODEL = """
-import time
+import itertools, os, signal, time
 from opoi_envs.ads import suite
 
 class Slow:
     name = "slow"
     def __init__(self):
         self.inner = suite.stand_in()
+        self.calls = itertools.count(1)
+        self.last = int(os.environ.get("DIE_AT_CALL", "0"))
     def complete(self, messages, tools, *, seed):
         time.sleep(0.002)
+        if next(self.calls) == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
         return self.inner.complete(messages, tools, seed=seed)
 
 model = Slow()
@@ -114,27 +118,23 @@ def test_a_run_killed_ten_times_and_resumed_gives_the_bytes_of_an_undisturbed_on
     assert done.returncode == 0, done.stderr
 
     stormy, draws = tmp_path / "stormy", Stream(7, "kills", concurrency)
-    kills = cut_short = 0
-    while kills < 10:
-        resume = ["--resume"] if (stormy / "manifest.json").exists() else []
-        command = [sys.executable, "-c", "from opoi.cli import main; main()", "run", *resume, *options]
-        process = subprocess.Popen(
-            [*command, "--out", str(stormy)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        # a few kills early, the others anywhere in what a whole run takes
-        process_life = draws.between(0.25, max(0.5, lasted), kills)
+
+    def resume(**env: str) -> subprocess.Popen[bytes]:
+        taken_up = ["--resume"] if (stormy / "manifest.json").exists() else []
+        command = [sys.executable, "-c", "from opoi.cli import main; main()", "run", *taken_up, *options]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([*command, "--out", str(stormy)], env={**os.environ, **env}, **quiet)
+
+    for kill in range(10):  # in the middle of the work: at a drawn call of the model
+        process = resume(DIE_AT_CALL=str(2 + draws.below(16, "call", kill)))
+        assert process.wait(60) == -signal.SIGKILL
+    for kill in range(4):  # at any moment at all, also where no model is asked
+        process = resume()
         try:
-            process.wait(process_life)
+            assert process.wait(draws.between(0.2, lasted, "moment", kill)) == 0
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
-            cut_short += 1
-        else:
-            assert process.returncode == 0, process.stderr.read() if process.stderr else ""
-        if process.stderr:
-            process.stderr.close()
-        kills += 1
-    assert cut_short >= 3
     done = opoi("run", "--resume", *options, "--out", str(stormy))
     assert done.returncode == 0, done.stderr
     assert files_of(stormy) == files_of(tmp_path / "calm")
