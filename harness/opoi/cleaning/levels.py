@@ -43,45 +43,40 @@ def cleaner(
     if level not in LEVELS:
         raise UnknownNameError("cleaning level", level, LEVELS)
     prose = tuple(suite.prose)
-    model = agent() if level in ("C4", "C5") else None
 
-    def rules(metered: _Metered | None) -> tuple[Rule, ...]:
+    def rules(model: Model) -> tuple[Rule, ...]:
         # the note goes last, so that every edit names messages by their place in the trace as it was made
         last = (RejectResidue(), RemoveNote())
-        if level == "C0":
-            return ()
-        if level == "C1":
-            return (RemoveNote(),)
-        if level == "C2":
-            return (DeleteSentence(prose=prose), *last)
-        if metered is None:
-            return last
-        if level == "C4":
-            return (RewriteSentence(prose=prose, model=metered, seed=seed), *last)
-        return (ResampleTurn(suite=suite, tools=tuple(tools), model=metered, seed=seed), *last)
+        chains: dict[str, tuple[Rule, ...]] = {
+            "C0": (),
+            "C1": (RemoveNote(),),
+            "C2": (DeleteSentence(prose=prose), *last),
+            "C3": last,
+            "C4": (RewriteSentence(prose=prose, model=model, seed=seed), *last),
+            "C5": (ResampleTurn(suite=suite, tools=tuple(tools), model=model, seed=seed), *last),
+        }
+        return chains[level]
 
     def apply(trace: Trace) -> Cleaned:
-        metered = _Metered(model) if model else None
+        metered = _Metered(agent)
         shown = _as_generated(trace) if level == "C0" else trace
         cleaned = clean(shown, rules(metered), level=level, suite=suite)
-        return msgspec.structs.replace(cleaned, usage=metered.usage) if metered else cleaned
+        return msgspec.structs.replace(cleaned, usage=metered.usage)
 
     return apply
 
 
 class _Metered:
-    """A model that adds up what the calls for one trace cost."""
+    """A model, fetched when it is first asked, that adds up what the calls for one trace cost."""
 
-    def __init__(self, model: Model) -> None:
+    name = "metered"
+
+    def __init__(self, model: Callable[[], Model]) -> None:
         self._model = model
         self.usage = Usage()
 
-    @property
-    def name(self) -> str:
-        return self._model.name
-
     def complete(self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int) -> Reply:
-        reply = self._model.complete(messages, tools, seed=seed)
+        reply = self._model().complete(messages, tools, seed=seed)
         self.usage += reply.usage
         return reply
 
