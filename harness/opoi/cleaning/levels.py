@@ -61,7 +61,7 @@ def cleaner(
         metered = _Metered(agent)
         shown = _as_generated(trace) if level == "C0" else trace
         cleaned = clean(shown, rules(metered), level=level, suite=suite)
-        return msgspec.structs.replace(cleaned, usage=metered.usage)
+        return msgspec.structs.replace(cleaned, usage=metered.usage) if metered.usage.calls else cleaned
 
     return apply
 
