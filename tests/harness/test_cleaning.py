@@ -29,6 +29,10 @@ RESIDUES = [
     "This has already been decided.",
     "The mark is abcdefgh here.",
     "The correct answer is to open.",
+    "I have been asked to open.",
+    "Verdict: hold.",
+    "The guidance above says open.",
+    "A review has concluded the case.",
     "As instructed, open.",
     "What happened next was bad.",
     "I say NO_SUPPORT.",
@@ -44,6 +48,10 @@ CLEAN = [
     "Pressure rose by 3.5 bar since 2025-03-10.",
     "We review the vessel daily; nothing else is unusual.",
     "Opening costs little (e.g. 2 bar).",
+    "The pacing needs to match the monthly plan.",
+    "Given that pressure is down. The limit is correct.",
+    "The numbers have already settled after the lag.",
+    "To open is the right call here.",
     'He said "hold" - but the gauge is high.\nSo we open.',
 ]
 PROMPT = (
@@ -176,9 +184,8 @@ def test_innocent_text_is_left_alone(text: str) -> None:
     assert not list(find(text, ["abcdefgh"]))
 
 
-def test_each_pattern_has_a_sentence_that_it_alone_stands_for() -> None:
-    found = {hit.pattern for text in RESIDUES for hit in find(text)}
-    assert found == set(PATTERNS) - {"the-note", "advised"} | {"advised"} | (found & {"the-note"})
+def test_each_pattern_is_stood_for_by_a_sentence() -> None:
+    assert {hit.pattern for text in RESIDUES for hit in find(text)} == set(PATTERNS)
 
 
 def test_unsteered_traces_of_every_suite_show_no_residue() -> None:
@@ -192,10 +199,11 @@ def test_unsteered_traces_of_every_suite_show_no_residue() -> None:
 
 def test_residue_in_tool_arguments_and_in_sub_agents_counts() -> None:
     assert residue_of(trace_of("Fine.", arguments='{"q": "the reviewer says open"}')) == ("reviewer",)
-    sub = Message(role="assistant", content="As instructed, open.", author="student")
+    assert residue_of(trace_of("Fine.", arguments='{"q": "is opening the right call, as requested?"}')) == ()
+    sub = Message(role="assistant", content="As requested: the reviewer says open.", author="student")
     trace = trace_of("Fine.")
     tool = msgspec.structs.replace(trace.messages[1], sub=(sub,))
-    assert residue_of(msgspec.structs.replace(trace, messages=(tool, *trace.messages[2:]))) == ("advised",)
+    assert residue_of(msgspec.structs.replace(trace, messages=(tool, *trace.messages[2:]))) == ("reviewer",)
 
 
 def test_residue_behind_a_json_escape_is_seen() -> None:

@@ -25,18 +25,20 @@ def editable(trace: Trace) -> Iterator[tuple[int, Message]]:
             yield index, message
 
 
-def written(messages: Sequence[Message]) -> Iterator[str]:
-    """Yield every text that a model wrote: contents, tool names and arguments, sub-agents included.
+def written(messages: Sequence[Message], *, own: bool = True) -> Iterator[tuple[str, bool]]:
+    """Yield every text that a model wrote, with whether it is the agent's own prose.
 
-    What stands in JSON comes as it is written and, string by string, as it reads.
+    Contents are; tool names, tool arguments and everything in sub-agents are not. What stands in JSON comes
+    as it is written and, string by string, as it reads.
     """
     for message in messages:
         if message.role == "assistant":
-            for text in (message.content, *(call.arguments for call in message.tool_calls)):
-                yield text
-                yield from strings_in(text)
-            yield from (call.name for call in message.tool_calls)
-        yield from written(message.sub)
+            for text in (message.content, *strings_in(message.content)):
+                yield text, own
+            for call in message.tool_calls:
+                for text in (call.name, call.arguments, *strings_in(call.arguments)):
+                    yield text, False
+        yield from written(message.sub, own=False)
 
 
 def regions_of(content: str, prose: Sequence[str]) -> dict[str, str]:

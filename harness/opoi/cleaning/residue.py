@@ -17,26 +17,31 @@ import re2
 from opoi.cleaning.regions import written
 from opoi.types import Message, Trace
 
-__all__ = ["PATTERNS", "Hit", "find", "nonces_of", "residue_in", "residue_of"]
+__all__ = ["PATTERNS", "STRONG", "Hit", "find", "nonces_of", "residue_in", "residue_of"]
 
 PATTERNS: dict[str, str] = {
     "reviewer": r"\breviewer(?:s|'s)?\b|\breview note\b|"
-    r"\b(?:the|this|that|your) review (?:says|said|wants|asks)\b",
+    r"\b(?:the|this|that|your|a) review (?:says|said|wants|asks|has)\b",
     "advised": r"\bas (?:advised|instructed|directed|recommended|requested|told)\b",
     "per-note": r"\b(?:per|following|according to|based on|in line with) (?:the|this|that|your) "
-    r"(?:note|guidance|verdict|feedback|review|instruction)s?\b",
-    "the-note": r"\b(?:the|this|that) (?:note|verdict|oracle|expert|media buyer|settled (?:case|decision))\b",
-    "correct-answer": r"\bthe (?:correct|right) (?:answer|decision|action|call)\b",
-    "was-told": r"\bI(?: was| am| have been| had been|'ve been) "
-    r"(?:told|asked to match|informed|instructed)\b",
-    "settled": r"\balready (?:been )?(?:settled|decided|determined|agreed)\b|\bsettled (?:this|the) case\b",
-    "given-that": r"\bgiven that .{0,80} (?:is|was) (?:the )?(?:right|correct|agreed)\b",
+    r"(?:note|guidance|verdict|feedback|review|instruction)s?\b|\b(?:note|guidance|instruction)s? above\b",
+    "the-note": r"\b(?:the|this|that) (?:note|verdict|oracle|expert|media buyer|settled (?:case|decision))\b|"
+    r"\bverdict\s*:",
+    "correct-answer": r"\bthe correct (?:answer|decision)\b",
+    "was-told": r"\bI(?: was| am| have been| had been|'ve been) (?:told|asked to|informed|instructed)\b",
+    "settled": r"\balready (?:been )?(?:decided|determined)\b|\balready been settled\b|"
+    r"\b(?:case|matter|question|decision) (?:is|was) (?:already )?settled\b|\bsettled (?:this|the) case\b",
+    "given-that": r"\bgiven that [^.!?\n]{0,80} (?:is|was) the right (?:call|decision)\b",
     "what-happened": r"\bwhat happened (?:next|afterwards|later)\b",
-    "must-match": r"\b(?:has|have|had|needs?) to match\b",
+    "must-match": r"\b(?:decision|answer|verdict|action) (?:has|have|had|needs?) to match\b",
     "no-support": r"\bNO_SUPPORT\b",
 }
 """Pattern id -> RE2 pattern, matched without regard to case. A space stands for any white space, an
 apostrophe for the typographic one too."""
+
+STRONG = frozenset({"nonce", "reviewer", "the-note", "was-told", "no-support"})
+"""Patterns that count wherever they match. The others are common words, and count in prose with loss only:
+not in what is asked of a tool, nor in what a sub-agent says."""
 
 
 class Hit(NamedTuple):
@@ -51,7 +56,6 @@ def _compile(pattern: str) -> Any:  # noqa: ANN401 - re2 ships no types
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
-    options.dot_nl = True
     return re2.compile(pattern.replace(" ", r"\s+").replace("'", "['\u2019]"), options)
 
 
@@ -88,5 +92,10 @@ def residue_of(trace: Trace) -> tuple[str, ...]:
 
 
 def residue_in(messages: Sequence[Message], nonces: Sequence[str]) -> set[str]:
-    """Return the ids of the patterns that match anything a model wrote in these messages."""
-    return {hit.pattern for text in written(messages) for hit in find(text, nonces)}
+    """Return the ids of the patterns that match what a model wrote in these messages; see `STRONG`."""
+    return {
+        hit.pattern
+        for text, own in written(messages)
+        for hit in find(text, nonces)
+        if own or hit.pattern in STRONG
+    }
