@@ -34,7 +34,7 @@ from opoi.types import Message, Reply, Scenario, ToolSpec, Trace
 T = TypeVar("T")
 
 ROUNDS = 3
-NAME = "stand-in"
+NAME = "stand-in/default"
 
 
 class Prebuilt:

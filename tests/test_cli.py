@@ -322,6 +322,46 @@ def test_one_changed_endpoint_option_leaves_the_others_and_the_work_alone(
     assert (tmp_path / "r/rollouts.jsonl").read_bytes() == before
 
 
+def test_results_of_another_model_are_not_mixed_in(opoi: Run, tmp_path: Path, echo: Suite) -> None:
+    assert opoi("scenarios", "r", "--suite", "echo", "--n", "2")[0] == 0
+    with running(echo.stand_in(), name="one") as url:
+        assert opoi("rollout", "r", "--model", url, "--runs", "1")[0] == 0
+    assert json.loads((tmp_path / "r/manifest.json").read_text())["settings"]["model_name"] == "one"
+    with running(echo.stand_in(), name="two") as url:
+        code, _, err = opoi("run", "--resume", "--out", "r", "--n", "3", "--model", url)
+    assert code == 1
+    assert "'one'" in err
+
+
+def test_a_change_to_an_endpoint_that_is_down_leaves_the_manifest(opoi: Run, tmp_path: Path) -> None:
+    opoi("run", *SMALL, "--out", "r")
+    manifest = (tmp_path / "r/manifest.json").read_bytes()
+    dead = ("--model", "http://127.0.0.1:9/v1", "--model-name", "m", "--retries", "0")
+    assert opoi("rollout", "r", *dead)[0] == 1
+    assert opoi("run", "--resume", "--out", "r", *dead)[0] == 1
+    assert (tmp_path / "r/manifest.json").read_bytes() == manifest
+
+
+def test_an_edited_persona_is_noticed_and_the_manifest_tells_its_dials(opoi: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text("obedience = 1.0\n")
+    options = (*SMALL, "--model", "stand-in:p.toml", "--out", "r")
+    assert opoi("run", *options)[0] == 0
+    resolved = json.loads((tmp_path / "r/manifest.json").read_text())["resolved"]
+    assert resolved["agent"][1]["obedience"] == 1.0
+    assert resolved["strategies"]["opoi"]["position"] == "system_tail"
+    assert resolved["expert"] == "reviewer"
+    (tmp_path / "p.toml").write_text("obedience = 0.0\n")
+    _, _, err = opoi("run", "--resume", "--out", "r")
+    assert "traces opoi: opoi.jsonl is up to date" not in err
+
+
+def test_the_page_shows_the_settings_of_its_run(opoi: Run, tmp_path: Path, files_of: Files) -> None:
+    opoi("run", *SMALL, "--out", "r")
+    opoi("run", "--resume", "--out", "r", "--export", "all")
+    opoi("run", *SMALL, "--export", "all", "--out", "s")
+    assert files_of(tmp_path / "r") == files_of(tmp_path / "s")
+
+
 def test_a_refused_change_writes_nothing_down(opoi: Run, tmp_path: Path) -> None:
     opoi("run", *SMALL, "--out", "r")
     manifest = (tmp_path / "r/manifest.json").read_bytes()

@@ -20,6 +20,7 @@ LAYERS = [
     ["strategies", "cleaning", "datasets"],
     ["measures"],
     ["report"],
+    ["casting"],
     ["run"],
     ["stages"],
     ["pipeline"],

@@ -209,6 +209,7 @@ class EchoModel:
 
     def __init__(self, persona: Persona, name: str = "stand-in/default") -> None:
         self.persona = persona
+        self.identity = persona
         self.name = name
 
     def complete(self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, seed: int) -> Reply:

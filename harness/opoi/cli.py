@@ -64,6 +64,7 @@ _OPTIONS: dict[str, Decorator] = {
         metavar="REF",
         help="Bare model of OPCD: a reference, or a model name at the same URL.  [the agent's]",
     ),
+    "corrector_name": _setting("--corrector-name", metavar="NAME", help="Name of the model at its URL."),
     "clean": _setting(
         "--clean",
         type=click.Choice(["C0", "C1", "C2", "C3", "C4", "C5"]),
@@ -222,7 +223,7 @@ _stage("review", "Let the expert review every first rollout.", "expert")
 _stage(
     "generate",
     "Let every strategy make its traces from the reviews.",
-    *("strategies", "corrector_model", "runs", "turns", "config", *_MODEL),
+    *("strategies", "corrector_model", "corrector_name", "runs", "turns", "config", *_MODEL),
 )
 _stage("clean", "Take the oracle out of every trace.", "clean", *_MODEL)
 _stage("export", "Write the kept traces as training files.", "export")

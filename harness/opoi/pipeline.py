@@ -9,7 +9,7 @@ that what cleaning does to innocent text is measured too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from opoi.registry import load_strategy
 from opoi.run import Run
@@ -36,7 +36,7 @@ STAGES = {
 
 
 def check(run: Run, *, ask: bool = False) -> None:
-    """Check everything that the settings name. Nothing is written.
+    """Check everything that the settings name, and settle what only an endpoint can tell. Nothing is written.
 
     Args:
         run: A new run, or one that was opened with changes.
@@ -48,15 +48,27 @@ def check(run: Run, *, ask: bool = False) -> None:
     expert_of(run)
     for arm in run.settings.arms():
         load_strategy(arm.use, arm.settings)
-    run.check_references()
+    run.cast.check_references()
     if ask or not run.settings.remote:
-        run.check([run.agent, run.corrector])
-        run.settle_model_name()
+        run.check([run.cast.agent, run.cast.corrector])
+        settled = run.cast.settled()
+        if settled != run.settings:
+            run.settings = settled
 
 
-def carry_out(run: Run, stages: Iterable[str], *, ask: bool = False) -> None:
-    """Write the manifest and carry out the named stages as far as they are not up to date."""
-    check(run, ask=ask)
+def carry_out(run: Run, stages: Collection[str], *, ask: bool = False) -> None:
+    """Write the manifest and carry out the named stages as far as they are not up to date.
+
+    Args:
+        run: A new run, or one that was opened.
+        stages: Keys of `STAGES`, in order.
+        ask: Make sure first that the endpoints answer (done anyway where other ones are named than before).
+    """
+    asking = {"rollout", "generate"} & set(stages)
+    before, now = run.opened, run.settings
+    unsettled = now.remote and not now.model_name
+    other = before is not None and (before.model, before.corrector_model) != (now.model, now.corrector_model)
+    check(run, ask=ask or bool(asking and (unsettled or other)))
     with run.locked():
         run.save_manifest()
         for name in stages:

@@ -68,6 +68,9 @@ class Env(Protocol):
 class Model(Protocol):
     """Anything that answers chat messages. Must be safe to call from several threads.
 
+    A model whose answers depend on settings of its own may offer them as a further attribute `identity` (any
+    value that can be written as JSON): results are then not taken over when they change.
+
     Attributes:
         name: Identifies the model in artefacts.
     """

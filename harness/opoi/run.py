@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,12 +14,11 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from opoi.casting import Casting
 from opoi.errors import ArtefactError, EndpointError, UsageError
 from opoi.executor import Result, work_through
-from opoi.models.resolve import check_reference, resolve_model
 from opoi.progress import Progress, Quiet
 from opoi.protocols import Model, Suite
-from opoi.registry import load_suite
 from opoi.settings import Settings, merge
 from opoi.store import (
     Log,
@@ -34,18 +32,40 @@ from opoi.store import (
     write_atomic,
 )
 
-__all__ = ["Manifest", "Run", "content_of"]
+__all__ = ["Manifest", "Run"]
 
 T = TypeVar("T")
 
 _LIBRARIES = ("opoi", "numpy", "msgspec", "openai", "httpx", "google-re2", "sentencex")
 
 
+_COMMAND = {
+    "scenarios": "scenarios",
+    "rollouts": "rollout",
+    "reviews": "review",
+    "traces": "generate",
+    "cleaned": "clean",
+    "data": "export",
+    "measures": "measure",
+    "report.txt": "report",
+    "report.html": "report",
+}
+"""First word of a stage's name -> the command that carries it out."""
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `manifest.json` holds: every setting in full, and the versions that made the run."""
+    """What `manifest.json` holds.
+
+    Attributes:
+        schema: Name and version of this format.
+        settings: Every setting in full, as a settings file could hold it.
+        resolved: What those that name something come down to, defaults of strategies and models included.
+        versions: What made the run.
+    """
 
     schema: str
     settings: Settings
+    resolved: dict[str, Any]
     versions: dict[str, str]
 
 
@@ -64,6 +84,7 @@ class Run:
     ) -> None:
         self.path = path
         self.settings = settings
+        self.opened: Settings | None = None
         self.progress = progress or Quiet()
         self.force = force
         self._checked: list[Model] = []
@@ -109,11 +130,19 @@ class Run:
             ) from error
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ArtefactError(f"{place} cannot be read", why=str(error), fix="undo the edit") from error
-        return cls(path, merge(msgspec.to_builtins(manifest.settings), changes or {}), **options)
+        settings = merge(msgspec.to_builtins(manifest.settings), changes or {}, taken_up=True)
+        run = cls(path, settings, **options)
+        run.opened = manifest.settings
+        return run
 
     def save_manifest(self) -> None:
         """Write the manifest."""
-        manifest = Manifest(schema="opoi.manifest/1", settings=self.settings, versions=_versions())
+        manifest = Manifest(
+            schema="opoi.manifest/1",
+            settings=self.settings,
+            resolved=self.cast.resolved(),
+            versions=_versions(),
+        )
         write_atomic(self.path / "manifest.json", [msgspec.json.format(encode(manifest), indent=2), b"\n"])
 
     @contextmanager
@@ -136,86 +165,20 @@ class Run:
 
     # ------------------------------------------------------------ cast
 
-    @cached_property
-    def suite(self) -> Suite:
-        """The suite of the run."""
-        return load_suite(self.settings.suite)
+    @property
+    def settings(self) -> Settings:
+        """The settings; setting them casts the run anew."""
+        return self._settings
 
-    @cached_property
-    def agent(self) -> Model:
-        """The model that acts as the agent."""
-        settings = self.settings
-        return resolve_model(
-            settings.model,
-            suite=self.suite,
-            settings=msgspec.structs.replace(settings.endpoint, name=settings.model_name),
-        )
-
-    @cached_property
-    def corrector(self) -> Model:
-        """The bare model of off-policy methods."""
-        settings, wanted = self.settings, self.settings.corrector_model
-        if not wanted:
-            return self.agent
-        if self._is_reference(wanted):
-            return resolve_model(wanted, suite=self.suite, settings=settings.endpoint)
-        if not settings.remote:
-            raise UsageError(
-                f"the corrector {wanted!r} is a model name, but the agent is not an endpoint",
-                fix="give a reference: stand-in:PERSONA, a URL, module:attr or file.py:attr",
-            )
-        named = msgspec.structs.replace(settings.endpoint, name=wanted)
-        return resolve_model(settings.model, suite=self.suite, settings=named)
-
-    def check_references(self) -> None:
-        """Check the model references as far as that goes without asking anyone.
-
-        Raises:
-            UsageError: One cannot be used.
-        """
-        settings = self.settings
-        check_reference(settings.model, settings.endpoint)
-        if self._is_reference(settings.corrector_model):
-            check_reference(settings.corrector_model, settings.endpoint)
-
-    def settle_model_name(self) -> None:
-        """Write the name of the only model that an endpoint offers into the settings, where none is given."""
-        settings = self.settings
-        if settings.remote and not (settings.model_name or settings.endpoint.name):
-            self.settings = msgspec.structs.replace(settings, model_name=self.agent.name)
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._settings = settings
+        self.cast = Casting(settings)
 
     @property
-    def suite_identity(self) -> object:
-        """The suite's reference, with the content of the file that it names."""
-        return content_of(self.settings.suite)
-
-    def model_identity(self) -> object:
-        """Return what of the agent's settings decides about the text that comes out."""
-        return self._identity(self.settings.model, self.settings.model_name)
-
-    def corrector_identity(self) -> object:
-        """Return the same of the corrector's."""
-        settings, wanted = self.settings, self.settings.corrector_model
-        if not wanted:
-            return self.model_identity()
-        return (
-            self._identity(wanted, "")
-            if self._is_reference(wanted)
-            else self._identity(settings.model, wanted)
-        )
-
-    def _is_reference(self, wanted: str) -> bool:
-        """Tell a model reference from a model name, which may hold a colon too (`llama3:8b`)."""
-        if wanted.startswith("stand-in") or "://" in wanted or ".py:" in wanted:
-            return True
-        return ":" in wanted and not self.settings.remote
-
-    def _identity(self, reference: str, name: str) -> object:
-        """An endpoint goes by its model's name and sampling: the same server may come up elsewhere."""
-        if "://" not in reference:
-            return content_of(reference)
-        endpoint = self.settings.endpoint
-        return ["endpoint", name or endpoint.name, endpoint.temperature, endpoint.max_tokens]
+    def suite(self) -> Suite:
+        """The suite of the run."""
+        return self.cast.suite
 
     # ------------------------------------------------------------ stages
 
@@ -368,8 +331,6 @@ class Run:
             return False
         receipt = load_receipt(output)
         if receipt is None:
-            if output.with_name(output.name + ".part").exists():
-                return False
             self.progress.say(f"{stage}: {output.name} was put here by hand, kept")
             return True
         edited = receipt.sha256 != self._digest(output)
@@ -378,11 +339,13 @@ class Run:
                 self.progress.say(f"{stage}: trying {receipt.failures} failed items again")
                 return False
             self.progress.say(f"{stage}: {output.name} is up to date{' (edited by hand)' if edited else ''}")
+            output.with_name(output.name + ".part").unlink(missing_ok=True)  # of a kill after the last step
             return True
         if edited:
+            command = _COMMAND[stage.partition(" ")[0]]
             raise ArtefactError(
                 f"{output} was edited by hand, and what it was made from has changed since",
-                fix="keep a copy of it, then write it anew with --force",
+                fix=f"keep a copy of it, then write this one anew: opoi {command} {self.path} --force",
             )
         return False
 
@@ -427,11 +390,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def content_of(reference: str) -> object:
-    """Return a model reference with the digest of the file it names, where it names one."""
-    for part in (reference.partition(":")[2], reference.rpartition(":")[0]):
-        if part.endswith((".toml", ".py")) and Path(part).is_file():
-            return {"reference": reference, "sha256": digest(Path(part))}
-    return reference

@@ -48,6 +48,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         model_name: Name of the model at that URL.
         corrector_model: The bare model of OPCD: another reference, or a model name at the same URL;
             `""` for the agent's model.
+        corrector_name: Name of the model, where `corrector_model` is a URL.
         clean: Cleaning level, C0 to C5.
         export: How many kept traces of a scenario go into a data set: the `first`, or `all`.
         resamples: Bootstrap resamples.
@@ -66,6 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str = "stand-in"
     model_name: str = ""
     corrector_model: str = ""
+    corrector_name: str = ""
     clean: Literal["C0", "C1", "C2", "C3", "C4", "C5"] = "C2"
     export: Literal["first", "all"] = "first"
     resamples: Annotated[int, Meta(ge=100)] = 10_000
@@ -89,6 +91,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Raises:
             UsageError: A name is used twice, cannot be a file name, or a table belongs to no arm.
         """
+        if not self.strategies:
+            raise UsageError("no strategy is named", fix="give at least one, e.g. --strategies opoi,opcd")
         arms = []
         for entry in self.strategies:
             table = dict(self.strategy.get(entry, {}))
@@ -136,15 +140,31 @@ def read_settings(path: Path) -> dict[str, Any]:
     return values
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any], *, source: str = "the settings") -> Settings:
-    """Return settings from plain values, those of `over` winning.
+def merge(
+    base: Mapping[str, Any],
+    over: Mapping[str, Any],
+    *,
+    source: str = "the settings",
+    taken_up: bool = False,
+) -> Settings:
+    """Return settings from plain values, those of `over` winning; tables are merged key by key.
+
+    Args:
+        base: Values.
+        over: Values that win.
+        source: What a message calls them.
+        taken_up: `base` is a manifest: tables of arms that are not made any more are left out.
 
     Raises:
         UsageError: A key or value does not fit.
     """
     values = {**base, **over}
-    if isinstance(base.get("endpoint"), dict) and isinstance(over.get("endpoint"), dict):
-        values["endpoint"] = {**base["endpoint"], **over["endpoint"]}
+    for table in ("endpoint", "strategy"):
+        if isinstance(base.get(table), dict) and isinstance(over.get(table), dict):
+            values[table] = {**base[table], **over[table]}
+    if taken_up and isinstance(values.get("strategy"), dict):
+        made = values.get("strategies", ())
+        values["strategy"] = {arm: table for arm, table in values["strategy"].items() if arm in made}
     known = Settings.__struct_fields__
     for key in values:
         if key not in known:

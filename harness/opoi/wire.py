@@ -256,8 +256,8 @@ def decode_reply(body: bytes) -> Reply:
         ValueError: The body is not a chat completion; the message says what is wrong.
     """
     try:
-        completion = _decode_completion(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        completion = _decode_completion(body if b"\\ud" not in body.lower() else _mended(body))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ValueError(f"not a chat completion: {error}") from error
     if not completion.choices:
         raise ValueError("not a chat completion: `choices` is empty")
@@ -273,6 +273,11 @@ def decode_reply(body: bytes) -> Reply:
             completion_tokens=int(usage.completion_tokens or 0),
         ),
     )
+
+
+def _mended(body: bytes) -> bytes:
+    """Return a JSON body with halves of surrogate pairs replaced: a model wrote them, not the server."""
+    return valid_text(json.dumps(json.loads(body), ensure_ascii=False)).encode()
 
 
 def encode_reply(reply: Reply, *, model: str, created: int = 0) -> dict[str, Any]:

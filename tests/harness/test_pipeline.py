@@ -61,7 +61,7 @@ def start(tmp_path: Path, counting: Counting) -> Callable[..., Run]:
             run = Run.open(folder, changes)
         else:
             run = Run.create(folder, settings(**changes))
-        run.__dict__["agent"] = counting
+        run.cast.agent = counting
         check(run)
         run.save_manifest()
         return run
@@ -103,7 +103,7 @@ def test_growing_a_run_repeats_nothing(
     run_all(start(n=12, runs=2))
     more, counting.calls = counting.calls, 0
     fresh = Run.create(tmp_path / "fresh", settings())
-    fresh.__dict__["agent"] = counting
+    fresh.cast.agent = counting
     run_all(fresh)
     assert first + more == counting.calls
     assert files_of(tmp_path / "r") == files_of(tmp_path / "fresh")
@@ -134,7 +134,7 @@ def test_only_failures_of_the_endpoint_are_tried_again(
     run_all(start())
     assert 0 < counting.calls < broken / 2
     fresh = Run.create(tmp_path / "fresh", settings())
-    fresh.__dict__["agent"] = counting
+    fresh.cast.agent = counting
     run_all(fresh)
     assert files_of(tmp_path / "r") == files_of(tmp_path / "fresh")
 

@@ -24,6 +24,18 @@ def test_a_toml_file_says_the_same_as_the_options(tmp_path: Path) -> None:
     assert load_strategy(soft.use, soft.settings) == OPOI(strength="hint")
 
 
+def test_arms_can_be_added_to_a_manifest_and_taken_away() -> None:
+    told = {"strategies": ["opoi", "a"], "strategy": {"a": {"use": "opoi", "form": "all"}}}
+    manifest = msgspec.to_builtins(merge(told, {}))
+    more = merge(manifest, {"strategies": ["a", "b"], "strategy": {"b": {"use": "opcd"}}}, taken_up=True)
+    assert [arm.name for arm in more.arms()] == ["a", "b"]
+    assert more.arms()[0].settings == {"form": "all"}
+    less = merge(manifest, {"strategies": ["opoi"]}, taken_up=True)
+    assert [arm.name for arm in less.arms()] == ["opoi"]
+    with pytest.raises(UsageError, match="no strategy"):
+        merge({"strategies": []}, {}).arms()
+
+
 def test_none_sends_no_temperature(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text('[endpoint]\ntemperature = "none"\nmax_tokens = 5\n')

@@ -92,6 +92,11 @@ def test_nonsense_is_called_by_its_name(body: bytes, says: str) -> None:
         decode_reply(body)
 
 
+def test_half_a_character_in_a_reply_is_the_models_and_not_the_endpoints() -> None:
+    body = b'{"choices": [{"message": {"content": "cut \\ud83d off, whole \\ud83d\\ude00"}}]}'
+    assert decode_reply(body).content == "cut \ufffd off, whole \U0001f600"
+
+
 def test_null_content_object_arguments_and_missing_ids_are_read() -> None:
     body = {
         "choices": [

@@ -27,7 +27,7 @@ def _clean(run: Run, name: str, source: Path) -> None:
     tidy = cleaner(
         settings.clean,
         suite=run.suite,
-        agent=lambda: run.agent,
+        agent=lambda: run.cast.agent,
         tools=run.suite.env(world).tools if world else (),
         seed=settings.seed,
     )
@@ -46,10 +46,14 @@ def _clean(run: Run, name: str, source: Path) -> None:
         f"cleaned {name}",
         run.file("cleaned", f"{name}.jsonl"),
         inputs=[source],
-        depends=[run.suite_identity, settings.clean, [run.model_identity(), settings.seed] if asks else None],
+        depends=[
+            run.cast.suite_identity,
+            settings.clean,
+            [run.cast.agent_identity, settings.seed] if asks else None,
+        ],
         extent=None,
         items=lambda: read(source, Trace),
         total=lambda: count_lines(source),
         do=apply,
-        models=lambda: [run.agent] if asks else [],
+        models=lambda: [run.cast.agent] if asks else [],
     )

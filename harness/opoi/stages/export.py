@@ -53,6 +53,6 @@ def _export(run: Run, name: str, form: str) -> None:
         f"data set {name}.{form}",
         output,
         inputs=[source],
-        depends=[run.suite_identity, form, run.settings.export],
+        depends=[run.cast.suite_identity, form, run.settings.export],
         chunks=lines,
     )

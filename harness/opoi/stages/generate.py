@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from opoi.casting import content_of
 from opoi.errors import EndpointError, PluginError
 from opoi.executor import Result
 from opoi.protocols import Cast, Strategy
 from opoi.registry import load_strategy
-from opoi.run import Run, content_of
+from opoi.run import Run
 from opoi.settings import ArmSettings
 from opoi.stages.common import count_lines, result_of
 from opoi.store import Index, read
@@ -32,8 +33,8 @@ def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
     sources = [run.file(name) for name in ("scenarios.jsonl", "rollouts.jsonl", "reviews.jsonl")]
     cast = Cast(
         suite=run.suite,
-        agent=run.agent,
-        corrector=run.corrector,
+        agent=run.cast.agent,
+        corrector=run.cast.corrector,
         arm=arm.name,
         seed=settings.seed,
         turns=settings.turns,
@@ -66,10 +67,10 @@ def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
         run.file("traces", f"{arm.name}.jsonl"),
         inputs=sources,
         depends=[
-            run.suite_identity,
+            run.cast.suite_identity,
             arm,
-            run.model_identity(),
-            run.corrector_identity(),
+            run.cast.agent_identity,
+            run.cast.corrector_identity,
             content_of(arm.use),
             strategy if isinstance(strategy, msgspec.Struct) else None,
             settings.seed,
@@ -79,7 +80,7 @@ def _generate(run: Run, arm: ArmSettings, strategy: Strategy) -> None:
         items=items,
         total=lambda: count_lines(sources[2]) * settings.runs,
         do=apply,
-        models=lambda: [run.agent, run.corrector],
+        models=lambda: [run.cast.agent, run.cast.corrector],
     )
 
 

@@ -41,7 +41,7 @@ def measure(run: Run) -> None:
         "measures",
         run.file("measures.json"),
         inputs=[run.file("scenarios.jsonl"), run.file("reviews.jsonl"), *cleaned],
-        depends=[run.suite_identity, settings.seed, settings.resamples],
+        depends=[run.cast.suite_identity, settings.seed, settings.resamples],
         chunks=chunks,
     )
 

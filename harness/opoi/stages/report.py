@@ -38,17 +38,16 @@ def report(run: Run) -> None:
         show(run, Console(file=page, width=132, no_color=True), every_figure=True)
         yield page.getvalue().encode()
 
+    shown = {key: value for key, value in msgspec.to_builtins(run.settings).items() if key != "concurrency"}
+
     def html() -> Iterator[bytes]:
-        shown = {
-            key: value for key, value in msgspec.to_builtins(run.settings).items() if key != "concurrency"
-        }
         yield render_html(
             _results(run), settings=shown, samples=list(_samples(run)), simulated=simulated
         ).encode()
 
     inputs = [source, *(run.file("cleaned", f"{name}.jsonl") for name, _ in trace_files(run))]
     run.write("report.txt", run.file("report.txt"), inputs=[source], depends=simulated, chunks=text)
-    run.write("report.html", run.file("report.html"), inputs=inputs, depends=simulated, chunks=html)
+    run.write("report.html", run.file("report.html"), inputs=inputs, depends=[simulated, shown], chunks=html)
 
 
 def show(run: Run, console: Console, *, every_figure: bool = False) -> None:

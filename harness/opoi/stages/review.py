@@ -23,7 +23,7 @@ def scenarios(run: Run) -> None:
         "scenarios",
         run.file("scenarios.jsonl"),
         inputs=[],
-        depends=[run.suite_identity, settings.n, settings.seed],
+        depends=[run.cast.suite_identity, settings.n, settings.seed],
         chunks=lambda: lines_of(run.suite.scenarios(settings.n, settings.seed)),
     )
 
@@ -44,7 +44,7 @@ def rollouts(run: Run) -> None:
         trace = rollout(
             scenario,
             run.suite,
-            run.agent,
+            run.cast.agent,
             arm="base",
             run=repetition,
             seed=settings.seed,
@@ -56,12 +56,12 @@ def rollouts(run: Run) -> None:
         "rollouts",
         run.file("rollouts.jsonl"),
         inputs=[source],
-        depends=[run.suite_identity, run.model_identity(), settings.seed, settings.turns],
+        depends=[run.cast.suite_identity, run.cast.agent_identity, settings.seed, settings.turns],
         extent=settings.runs,
         items=items,
         total=lambda: count_lines(source) * settings.runs,
         do=act,
-        models=lambda: [run.agent],
+        models=lambda: [run.cast.agent],
     )
 
 
@@ -87,7 +87,7 @@ def review(run: Run) -> None:
         "reviews",
         run.file("reviews.jsonl"),
         inputs=sources,
-        depends=[run.suite_identity, settings.expert],
+        depends=[run.cast.suite_identity, settings.expert],
         chunks=lambda: lines_of(reviews()),
     )
 

@@ -64,7 +64,7 @@ class OPOI(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             usage += trace.usage
             attempt += 1
             drop = unusable(trace, case, acts=True)
-            if not drop and not trace.injections:
+            if not trace.stop.drop and not trace.injections:
                 drop = "not_injected"  # it answered before the note was due
             failed = trace.stop.outcome is Outcome.INFRASTRUCTURE_FAILURE
             if not drop or failed or attempt == self.attempts:

@@ -1,0 +1,131 @@
+"""Who plays: from the settings of a run to its suite and models, and what of them its results depend on."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from opoi.errors import UsageError
+from opoi.models.resolve import check_reference, resolve_model
+from opoi.protocols import Model, Suite
+from opoi.registry import load_strategy, load_suite
+from opoi.settings import Settings
+from opoi.store import digest
+
+__all__ = ["Casting", "content_of"]
+
+
+class Casting:
+    """The suite and the models that the settings name, each made when it is first asked for.
+
+    Args:
+        settings: The settings of the run.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The suite of the run."""
+        return load_suite(self._settings.suite)
+
+    @cached_property
+    def agent(self) -> Model:
+        """The model that acts as the agent."""
+        return self._model(self._settings.model, self._settings.model_name)
+
+    @cached_property
+    def corrector(self) -> Model:
+        """The bare model of off-policy methods."""
+        reference, name = self._corrector()
+        return self._model(reference, name) if self._settings.corrector_model else self.agent
+
+    def _corrector(self) -> tuple[str, str]:
+        """Return reference and model name of the corrector."""
+        settings, wanted = self._settings, self._settings.corrector_model
+        if not wanted:
+            return settings.model, settings.model_name
+        if wanted.startswith("stand-in") or "://" in wanted or ".py:" in wanted:
+            return wanted, settings.corrector_name
+        if settings.remote:  # a model name at the agent's URL; it may hold a colon (`llama3:8b`)
+            return settings.model, wanted
+        if ":" in wanted:
+            return wanted, ""
+        raise UsageError(
+            f"the corrector {wanted!r} is a model name, but the agent is not an endpoint",
+            fix="give a reference: stand-in:PERSONA, a URL, module:attr or file.py:attr",
+        )
+
+    def _model(self, reference: str, name: str) -> Model:
+        endpoint = self._settings.endpoint
+        named = msgspec.structs.replace(endpoint, name=name or endpoint.name)
+        return resolve_model(reference, suite=self.suite, settings=named)
+
+    def check_references(self) -> None:
+        """Check the model references as far as that goes without asking anyone.
+
+        Raises:
+            UsageError: One cannot be used.
+        """
+        for reference in (self._settings.model, self._corrector()[0]):
+            check_reference(reference, self._settings.endpoint)
+
+    def settled(self) -> Settings:
+        """Return the settings with the names of models that only the endpoints told."""
+        settings = self._settings
+        changes = {}
+        if settings.remote and not settings.model_name:
+            changes["model_name"] = self.agent.name
+        if "://" in settings.corrector_model and not settings.corrector_name:
+            changes["corrector_name"] = self.corrector.name
+        return msgspec.structs.replace(settings, **changes)
+
+    # ------------------------------------------------------------ what results depend on
+
+    @property
+    def suite_identity(self) -> object:
+        """The suite's reference, with the content of the file that it names."""
+        return content_of(self._settings.suite)
+
+    @property
+    def agent_identity(self) -> object:
+        """What of the agent decides about the text that comes out."""
+        return self._identity(self._settings.model, self._settings.model_name, "agent")
+
+    @property
+    def corrector_identity(self) -> object:
+        """The same of the corrector."""
+        return self._identity(*self._corrector(), "corrector")
+
+    def _identity(self, reference: str, name: str, role: str) -> object:
+        """An endpoint goes by its model's name and sampling: the same server may come up elsewhere."""
+        endpoint = self._settings.endpoint
+        if "://" in reference:
+            return ["endpoint", name or endpoint.name, endpoint.temperature, endpoint.max_tokens]
+        return [content_of(reference), getattr(getattr(self, role), "identity", None)]
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what the settings come down to: the expert, every field of every strategy, the models."""
+        settings = self._settings
+        strategies = {arm.name: load_strategy(arm.use, arm.settings) for arm in settings.arms()}
+        return {
+            "expert": settings.expert or next(iter(self.suite.experts)),
+            "strategies": {
+                name: strategy if isinstance(strategy, msgspec.Struct) else {}
+                for name, strategy in strategies.items()
+            },
+            "agent": self.agent_identity,
+            "corrector": self.corrector_identity,
+        }
+
+
+def content_of(reference: str) -> object:
+    """Return a reference with the digest of the file it names, where it names one."""
+    for part in (reference.partition(":")[2], reference.rpartition(":")[0]):
+        if part.endswith((".toml", ".py")) and Path(part).is_file():
+            return {"reference": reference, "sha256": digest(Path(part))}
+    return reference
