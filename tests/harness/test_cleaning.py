@@ -291,6 +291,15 @@ def test_c3_drops_on_any_hit_and_c2_saves_what_it_can() -> None:
     assert saved.edited_chars == len(RESIDUES[0]) + 1
 
 
+@settings(deadline=None)
+@given(parts=st.lists(st.sampled_from(RESIDUES[:4] + CLEAN[:3]), min_size=1, max_size=6))
+def test_c2_leaves_the_clean_sentences_and_no_blank_at_the_end(parts: list[str]) -> None:
+    result = cleaned(trace_of(" ".join(parts)), "C2")
+    left = " ".join(part for part in parts if part in CLEAN)
+    assert result.kept == bool(left)
+    assert not left or result.trace.decision.reasoning == left
+
+
 def test_c2_drops_a_trace_with_nothing_left_to_say() -> None:
     assert cleaned(trace_of(RESIDUES[0]), "C2").trace.drop == "nothing_left"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import sentencex
 from msgspec import Struct
@@ -38,20 +39,49 @@ class RemoveNote(Struct, frozen=True):
                 yield Edit(rule=self.id, message=(index,), region=MESSAGE, removed=message.content)
 
 
-def hit_sentences(trace: Trace, prose: Sequence[str]) -> Iterator[tuple[int, str, int, int, str, str]]:
-    """Yield (message, region, start, end, pattern id, sentence) for each sentence with residue."""
+class Found(NamedTuple):
+    """A sentence with residue: where it stands, and the first pattern that matches in it."""
+
+    message: int
+    region: str
+    start: int
+    end: int
+    pattern: str
+    text: str
+
+    @property
+    def sentence(self) -> str:
+        """The sentence, with the blanks that follow it."""
+        return self.text[self.start : self.end]
+
+    def edit(self, rule: str, replacement: str = "") -> Edit:
+        """Return the edit that replaces the sentence."""
+        return Edit(
+            rule=f"{rule}/{self.pattern}",
+            message=(self.message,),
+            region=self.region,
+            start=self.start,
+            end=self.end,
+            text=replacement,
+            removed=self.sentence,
+        )
+
+
+def hit_sentences(trace: Trace, prose: Sequence[str]) -> Iterator[list[Found]]:
+    """Yield the sentences with residue, a list for each text that has any."""
     nonces = nonces_of(trace)
     for index, message in editable(trace):
         for region, text in regions_of(message.content, prose).items():
             hits = sorted(find(text, nonces), key=lambda hit: hit.start)
             if not hits:
                 continue
-            position = 0
+            found, position = [], 0
             for sentence in sentencex.segment("en", text):
                 start, position = position, position + len(sentence)
                 inside = [hit.pattern for hit in hits if hit.start < position and hit.end > start]
                 if inside:
-                    yield index, region, start, position, inside[0], sentence
+                    found.append(Found(index, region, start, position, inside[0], text))
+            yield found
 
 
 class DeleteSentence(Struct, frozen=True):
@@ -62,17 +92,8 @@ class DeleteSentence(Struct, frozen=True):
 
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
         """Ask for the deletions; a prose key that would be left empty drops the trace."""
-        edits = [
-            Edit(
-                rule=f"{self.id}/{pattern}",
-                message=(index,),
-                region=region,
-                start=start,
-                end=end,
-                removed=sentence,
-            )
-            for index, region, start, end, pattern, sentence in hit_sentences(trace, self.prose)
-        ]
+        found = [one for in_text in hit_sentences(trace, self.prose) for one in _with_blanks_before(in_text)]
+        edits = [one.edit(self.id) for one in found]
         cleaned = apply(trace, edits, self.prose)
         for index, message in editable(cleaned):
             before = regions_of(trace.messages[index].content, self.prose)
@@ -81,6 +102,19 @@ class DeleteSentence(Struct, frozen=True):
                 yield Reject(rule=self.id, reason="nothing_left")
                 return
         yield from edits
+
+
+def _with_blanks_before(found: list[Found]) -> list[Found]:
+    """Widen the sentences that end a text by the blanks before them: none is to stay behind."""
+    end = len(found[-1].text)
+    for position in reversed(range(len(found))):
+        one = found[position]
+        if one.end != end:
+            break
+        end = one.start
+        if position == 0 or found[position - 1].end != end:
+            found[position] = one._replace(start=len(one.text[:end].rstrip()))
+    return found
 
 
 class RejectResidue(Struct, frozen=True):
@@ -105,10 +139,12 @@ class RewriteSentence(Struct, frozen=True):
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
         """Ask for the replacements; a sentence that the model cannot mend drops the trace."""
         stream = Stream(self.seed, "rewrite", trace.id)
-        for index, region, start, end, pattern, sentence in hit_sentences(trace, self.prose):
+        for one in (one for in_text in hit_sentences(trace, self.prose) for one in in_text):
+            sentence = one.sentence
             asked = Message(role="user", content=f"{REWRITE}\n\n{sentence.strip()}", author="suite")
+            seed = stream.seed31(one.message, one.region, one.start)
             try:
-                reply = self.model.complete((asked,), (), seed=stream.seed31(index, region, start))
+                reply = self.model.complete((asked,), (), seed=seed)
             except EndpointError:
                 yield Reject(rule=self.id, reason="infrastructure")
                 return
@@ -116,16 +152,7 @@ class RewriteSentence(Struct, frozen=True):
             if not text or "{" in text or any(find(text, nonces_of(trace))):
                 yield Reject(rule=self.id, reason="residue")
                 return
-            tail = sentence[len(sentence.rstrip()) :]
-            yield Edit(
-                rule=f"{self.id}/{pattern}",
-                message=(index,),
-                region=region,
-                start=start,
-                end=end,
-                text=text + tail,
-                removed=sentence,
-            )
+            yield one.edit(self.id, text + sentence[len(sentence.rstrip()) :])
 
 
 REWRITE = (
