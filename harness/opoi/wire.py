@@ -256,7 +256,10 @@ def decode_reply(body: bytes) -> Reply:
         ValueError: The body is not a chat completion; the message says what is wrong.
     """
     try:
-        completion = _decode_completion(body if b"\\ud" not in body.lower() else _mended(body))
+        try:
+            completion = _decode_completion(body)
+        except msgspec.DecodeError:
+            completion = _decode_completion(_mended(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ValueError(f"not a chat completion: {error}") from error
     if not completion.choices:
