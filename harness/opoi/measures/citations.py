@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from opoi.measures.leakage.claims import Claimed, number_of, plain_number
+import msgspec
+
+from opoi.measures.leakage.claims import Claimed, Unit, number_of, plain_number
 from opoi.measures.leakage.sources import Values
 from opoi.measures.ratio import Pair, RatioMetric
 from opoi.measures.text import kept, observed, shown
@@ -79,8 +81,8 @@ def _bare(claim: Claimed, fact: Fact) -> Claimed:
     """Return the claim as the fact's own unit: a citation states a value, its unit is the metric's."""
     if claim.unit:
         return claim
-    unit = fact.unit if fact.unit in ("%", "x") else ""
-    return Claimed("number", claim.text, claim.value, claim.step, claim.digits, unit)  # type: ignore[arg-type]
+    unit: Unit = "%" if fact.unit == "%" else "x" if fact.unit == "x" else ""
+    return msgspec.structs.replace(claim, unit=unit)
 
 
 def _negative(value: float | str) -> bool:

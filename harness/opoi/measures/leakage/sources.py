@@ -15,6 +15,8 @@ UnitClass = Literal["currency", "%", "x", "count", ""]
 LOOSE = 0.005
 _SLACK = 1e-9
 
+_CLASS: dict[str, UnitClass] = {"%": "%", "x": "x", "": "", "count": "count", "day": "count"}
+
 _FITS: dict[str, tuple[tuple[UnitClass, float], ...]] = {
     "currency": (("currency", 1.0), ("", 1.0)),
     "%": (("%", 1.0), ("x", 100.0), ("", 100.0), ("", 1.0)),
@@ -26,9 +28,7 @@ _FITS: dict[str, tuple[tuple[UnitClass, float], ...]] = {
 
 def unit_class(unit: str) -> UnitClass:
     """Return the class of a fact's unit; everything that is not known is a currency."""
-    if unit in ("%", "x", ""):
-        return unit  # type: ignore[return-value]  # narrowed by the line above
-    return "count" if unit in ("count", "day") else "currency"
+    return _CLASS.get(unit, "currency")
 
 
 def numeric(fact: Fact) -> float | None:
