@@ -116,7 +116,7 @@ class EchoEnv:
         self,
         *,
         seed: int | None = None,  # noqa: ARG002 - the scenario fixes the world
-        options: dict[str, Any] | None = None,  # noqa: ARG002
+        options: dict[str, Any] | None = None,  # noqa: ARG002 - there are none
     ) -> tuple[str, dict[str, Any]]:
         """Start the episode; return the task."""
         return self._scenario.task, {}

@@ -35,11 +35,11 @@ class _OrNone(click.ParamType[Any]):
         self.name = number.name
         self._number = number
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         return value if value == "none" else self._number.convert(value, param, ctx)
 
 
-def _setting(*names: str, **options: Any) -> Decorator:  # noqa: ANN401 - passed to click
+def _setting(*names: str, **options: Any) -> Decorator:
     """Return an option whose absence leaves the setting as the config file or the manifest has it."""
     return click.option(*names, default=None, **options)
 
@@ -100,11 +100,15 @@ _ENDPOINT = ("temperature", "max_tokens", "timeout", "retries", "api_key_env")
 _MODEL = ("model", "model_name", "concurrency", *_ENDPOINT)
 
 
+_debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+"""`main` looks for it among the words: an error may come before any command has its options."""
+
+
 def _takes(*settings: str) -> Decorator:
     """Return a decorator that adds the named settings, `--force`, `--quiet` and `--debug`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
+        command = _debug(command)
         command = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")(command)
         command = click.option("--force", is_flag=True, help="Do it again; overwrite hand edits.")(command)
         for name in reversed(settings):
@@ -155,7 +159,7 @@ def cli() -> None:
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder.  [runs/NAME]")
 @click.option("--resume", is_flag=True, help="Take up the run in --out; nothing finished is done again.")
 @_takes(*(name for name in _OPTIONS))
-def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, debug: bool, **given: Any) -> None:  # noqa: ANN401, ARG001
+def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, **given: Any) -> None:
     """Run the whole experiment and show what came out."""
     from opoi.pipeline import run_all
     from opoi.progress import watcher
@@ -201,7 +205,7 @@ def _stage(name: str, doc: str, *settings: str) -> None:
     @cli.command(name, help=doc)
     @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
     @_takes(*settings)
-    def command(*, folder: Path, force: bool, quiet: bool, debug: bool, **given: Any) -> None:  # noqa: ANN401, ARG001
+    def command(*, folder: Path, force: bool, quiet: bool, **given: Any) -> None:
         from opoi.pipeline import carry_out
         from opoi.progress import watcher
         from opoi.run import Run
@@ -236,8 +240,8 @@ _stage("report", "Write the tables and the page, and show the tables.")
 @click.option("--suite", default="ads", metavar="REF", help="Whose embedded model.  [ads]")
 @click.option("--persona", default="default", metavar="NAME|FILE", help="Which persona.  [default]")
 @click.option("--model-name", default="", metavar="NAME", help="Name it goes by.  [stand-in/PERSONA]")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def serve(*, port: int, suite: str, persona: str, model_name: str, debug: bool) -> None:  # noqa: ARG001
+@_debug
+def serve(*, port: int, suite: str, persona: str, model_name: str) -> None:
     """Offer the embedded model over HTTP (loopback only), as an OpenAI-compatible endpoint."""
     from opoi.models.server import serve as serve_model
     from opoi.registry import load_suite
@@ -252,8 +256,8 @@ def serve(*, port: int, suite: str, persona: str, model_name: str, debug: bool) 
 
 
 @cli.command(name="list")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def list_names(*, debug: bool) -> None:  # noqa: ARG001
+@_debug
+def list_names() -> None:
     """List what can be named: suites, experts, strategies, cleaning levels."""
     from opoi.cleaning.levels import LEVELS
     from opoi.registry import load_suite, names

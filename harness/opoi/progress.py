@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:  # slow to import: loaded where there is a terminal
+    from rich.console import Console
 
 __all__ = ["Lines", "Progress", "Quiet", "Watch", "watcher"]
 
@@ -117,8 +120,7 @@ class Bars:
 
 
 class _BarWatch:
-    def __init__(self, console: object, stage: str, total: int) -> None:
-        from rich.console import Console
+    def __init__(self, console: Console, stage: str, total: int) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -128,7 +130,6 @@ class _BarWatch:
         )
         from rich.progress import Progress as RichProgress
 
-        assert isinstance(console, Console)
         self._bar = RichProgress(
             TextColumn("{task.description:<18}"),
             BarColumn(),

@@ -69,7 +69,7 @@ def _import_module(name: str, kind: str) -> Any:  # noqa: ANN401 - a module
             why=str(error),
             fix="install the package that holds it, or name a file: path/to/file.py:attr",
         ) from error
-    except Exception as error:
+    except Exception as error:  # code of others, run on import: whatever it raises is told as one message
         raise _broken(name, kind, error) from error
 
 
@@ -88,7 +88,7 @@ def _import_file(path: Path, kind: str) -> Any:  # noqa: ANN401 - a module
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except Exception as error:  # code of others, run on import: whatever it raises is told as one message
         del sys.modules[name]
         raise _broken(str(path), kind, error) from error
     return module
@@ -165,7 +165,7 @@ def load_strategy(reference: str, settings: Mapping[str, object]) -> Strategy:
     return strategy
 
 
-def _configured(kind: type, reference: str, settings: Mapping[str, object]) -> Any:  # noqa: ANN401
+def _configured(kind: type, reference: str, settings: Mapping[str, object]) -> Any:  # noqa: ANN401 - of the given kind
     if issubclass(kind, msgspec.Struct):
         unknown = [key for key in settings if key not in kind.__struct_fields__]
         if unknown:

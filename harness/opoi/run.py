@@ -38,7 +38,6 @@ T = TypeVar("T")
 
 _LIBRARIES = ("opoi", "numpy", "msgspec", "openai", "httpx", "google-re2", "sentencex")
 
-
 _COMMAND = {
     "scenarios": "scenarios",
     "rollouts": "rollout",
@@ -93,7 +92,7 @@ class Run:
     # ------------------------------------------------------------ opening
 
     @classmethod
-    def create(cls, path: Path, settings: Settings, **options: Any) -> Run:  # noqa: ANN401 - passed on
+    def create(cls, path: Path, settings: Settings, **options: Any) -> Run:
         """Start a run in a new folder. Nothing is written before `save_manifest`.
 
         Raises:
@@ -108,7 +107,7 @@ class Run:
         return cls(path, settings, **options)
 
     @classmethod
-    def open(cls, path: Path, changes: dict[str, Any] | None = None, **options: Any) -> Run:  # noqa: ANN401
+    def open(cls, path: Path, changes: dict[str, Any] | None = None, **options: Any) -> Run:
         """Take up a run from its manifest.
 
         Args:

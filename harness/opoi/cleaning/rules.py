@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import sentencex
@@ -19,6 +20,7 @@ from opoi.wire import valid_text
 
 __all__ = [
     "DeleteSentence",
+    "Found",
     "RejectResidue",
     "RemoveNote",
     "ResampleTurn",
@@ -92,7 +94,7 @@ class DeleteSentence(Struct, frozen=True):
 
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
         """Ask for the deletions; a prose key that would be left empty drops the trace."""
-        found = [one for in_text in hit_sentences(trace, self.prose) for one in _with_blanks_before(in_text)]
+        found = chain.from_iterable(map(_with_blanks_before, hit_sentences(trace, self.prose)))
         edits = [one.edit(self.id) for one in found]
         cleaned = apply(trace, edits, self.prose)
         for index, message in editable(cleaned):
@@ -139,7 +141,7 @@ class RewriteSentence(Struct, frozen=True):
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
         """Ask for the replacements; a sentence that the model cannot mend drops the trace."""
         stream = Stream(self.seed, "rewrite", trace.id)
-        for one in (one for in_text in hit_sentences(trace, self.prose) for one in in_text):
+        for one in chain.from_iterable(hit_sentences(trace, self.prose)):
             sentence = one.sentence
             asked = Message(role="user", content=f"{REWRITE}\n\n{sentence.strip()}", author="suite")
             seed = stream.seed31(one.message, one.region, one.start)

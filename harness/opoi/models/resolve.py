@@ -135,7 +135,7 @@ def _plugin(reference: str) -> Model:
             found = found()
         except OpoiError:
             raise
-        except Exception as error:
+        except Exception as error:  # code of others: whatever it raises is told as one message
             raise PluginError(
                 f"the model {reference!r} cannot be made",
                 why=f"{type(error).__name__}: {error}",
