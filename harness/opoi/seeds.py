@@ -12,6 +12,7 @@ thread, order of calls and `PYTHONHASHSEED`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b, shake_128
 from typing import TypeVar
 
@@ -23,11 +24,13 @@ T = TypeVar("T")
 
 def _encode(path: tuple[Part, ...]) -> bytes:
     """Encode a path so that no two different paths give the same bytes."""
-    chunks = []
-    for part in path:
-        text = str(part).encode()
-        chunks.append(b"%c%d:%b" % (b"i"[0] if isinstance(part, int) else b"s"[0], len(text), text))
-    return b"".join(chunks)
+    return b"".join(map(_encoded, path))
+
+
+@lru_cache(maxsize=1 << 14, typed=True)
+def _encoded(part: Part) -> bytes:
+    text = str(part).encode()
+    return b"%c%d:%b" % (b"i"[0] if isinstance(part, int) else b"s"[0], len(text), text)
 
 
 class Stream:
