@@ -172,7 +172,8 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
             fix="use 127.0.0.1; put a proxy in front of it where others have to reach it",
         )
     family = socket.AF_INET6 if host == "::1" else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
+    # asyncio switches Nagle's algorithm off only where the protocol is named: without it each answer waits
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, port))
