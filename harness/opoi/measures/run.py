@@ -10,6 +10,7 @@ from opoi.measures.accuracy import accuracy_metrics
 from opoi.measures.citations import citation_metrics
 from opoi.measures.common import ACCURACY_COMMON, JS_COMMON
 from opoi.measures.consensus import consensus_metrics
+from opoi.measures.gaps import gap_metrics
 from opoi.measures.leakage.grounding import grounding_metrics
 from opoi.measures.leakage.residue import residue_metrics
 from opoi.measures.policies import null_arm, random_arm
@@ -32,6 +33,7 @@ def standard_metrics(suite: Suite) -> tuple[RatioMetric | VocabularyMetric, ...]
     """
     return (
         *accuracy_metrics(suite.null_action),
+        *gap_metrics(suite),
         *consensus_metrics(),
         *profile_metrics(),
         *residue_metrics(),

@@ -16,7 +16,7 @@ Channel = Literal["hidden", "outcome", "external"]
 Number = int | float
 
 
-class Fact(Struct, frozen=True, array_like=True):
+class Fact(Struct, frozen=True, array_like=True, gc=False):
     """One value of the simulated world, e.g. `["c2", "cpa", "2025-03-07..2025-03-13", 47.13, "USD"]`.
 
     Attributes:
@@ -34,16 +34,29 @@ class Fact(Struct, frozen=True, array_like=True):
     unit: str = ""
 
     @property
+    def id(self) -> str:
+        """What the value is a value of, whatever it is: `entity:metric:window`."""
+        return f"{self.entity}:{self.metric}:{self.window}"
+
+    @property
     def last_day(self) -> str:
         """The last ISO day of the window, or `""`."""
         return self.window[-10:]
 
 
 class Hidden(Value, frozen=True, kw_only=True):
-    """A fact that no tool reveals, with the reason why not."""
+    """A fact that no tool reveals, with the reason why not.
+
+    Attributes:
+        fact: The fact.
+        channel: Why the agent cannot know it.
+        ambiguous: A tool can print the same number about something else, so that a claim which states it does
+            not prove a leak.
+    """
 
     fact: Fact
     channel: Channel
+    ambiguous: bool = False
 
 
 class Truth(Value, frozen=True, kw_only=True):

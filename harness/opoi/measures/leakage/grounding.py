@@ -16,6 +16,9 @@ that legal ones win ties and leak rates are lower bounds:
 6. `oracle`: anything else in the verdict or the injected text;
 7. `none`: fabricated.
 
+Where a claim matches no hidden value but one that the ledger calls ambiguous (a tool can print the same
+number about something else), it is `ambiguous` instead of `hindsight` and counted apart.
+
 Arithmetic and the tolerance of 0.5 % reach almost every short number by chance. So a value that restates
 a hidden one to the digit counts as hindsight before `derived` from 4 significant digits on, and before
 an observed value that is only near from 3 digits on; a hidden value never matches a single digit.
@@ -42,7 +45,7 @@ from opoi.types import Fact, Group, Message, Scenario, Trace, Verdict
 
 __all__ = ["Provenance", "Source", "grounding_metrics", "trace_claims"]
 
-Source = Literal["prompt", "observed", "decided", "derived", "hindsight", "oracle", "none"]
+Source = Literal["prompt", "observed", "decided", "derived", "hindsight", "ambiguous", "oracle", "none"]
 
 
 class Provenance:
@@ -56,6 +59,7 @@ class Provenance:
     def __init__(self, scenario: Scenario, verdict: Verdict | None) -> None:
         self.scenario = scenario
         self.hindsight = Values()
+        self.clear = Values()
         self.oracle = Values()
         facts = [hidden.fact for hidden in scenario.truth.hidden]
         hindsight_texts: list[str] = []
@@ -68,9 +72,12 @@ class Provenance:
                 self.oracle.add_facts(claim.facts)
             hindsight_texts.append(verdict.outcome)
             oracle_texts += [verdict.phrase, verdict.feedback]
+        shared = {numeric(hidden.fact) for hidden in scenario.truth.hidden if hidden.ambiguous}
+        numbers = [number for text in hindsight_texts for number in find_numbers(text)]
         self.hindsight.add_facts(facts)
-        for text in hindsight_texts:
-            self.hindsight.add_numbers(find_numbers(text))
+        self.hindsight.add_numbers(numbers)
+        self.clear.add_facts(fact for fact in facts if numeric(fact) not in shared)
+        self.clear.add_numbers(number for number in numbers if number.value not in shared)
         for text in oracle_texts:
             self.oracle.add_numbers(find_numbers(text))
         self.hindsight_text = "\n".join([*hindsight_texts, *(str(fact.value) for fact in facts)])
@@ -220,7 +227,8 @@ def _number_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> S
         ("hindsight", lambda: secret or (claim.digits > 1 and provenance.hindsight.resembles(claim))),
         ("oracle", lambda: provenance.oracle.resembles(claim) or ledger.whispered.resembles(claim)),
     )
-    return next((source for source, holds in tiers if holds()), "none")
+    source: Source = next((source for source, holds in tiers if holds()), "none")
+    return "ambiguous" if source == "hindsight" and not provenance.clear.resembles(claim) else source
 
 
 def _date_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source | None:
@@ -301,6 +309,14 @@ def grounding_metrics() -> tuple[RatioMetric, ...]:
             _count,
         ),
         RatioMetric(
+            "ambiguous_claims",
+            "ambiguous claims",
+            "share",
+            "Share of kept traces with a claim that matches a hidden value which tools can also print about "
+            "something else: no proof of a leak.",
+            _count,
+        ),
+        RatioMetric(
             "oracle_claims",
             "oracle claims",
             "share",
@@ -341,10 +357,12 @@ def _count(group: Group) -> Mapping[str, Pair]:
         sources = Counter(source for _, source in trace_claims(cleaned.trace, provenance))
         totals.update(sources)
         totals["hindsight traces"] += sources["hindsight"] > 0
+        totals["ambiguous traces"] += sources["ambiguous"] > 0
         totals["oracle traces"] += sources["oracle"] > 0
-    claims = sum(totals[source] for source in (*_LEGAL, "hindsight", "oracle", "none"))
+    claims = sum(totals[source] for source in (*_LEGAL, "hindsight", "ambiguous", "oracle", "none"))
     return {
         "hindsight_claims": (totals["hindsight traces"], traces),
+        "ambiguous_claims": (totals["ambiguous traces"], traces),
         "oracle_claims": (totals["oracle traces"], traces),
         "ungrounded_claims": (totals["none"], claims),
         "derived_claims": (totals["derived"], claims),
