@@ -276,6 +276,30 @@ def list_names() -> None:
         click.echo(f"  {name:<16}{doc}")
 
 
+@cli.command()
+@click.option("--suite", default="ads", metavar="REF", help="Whose experts.  [ads]")
+@click.option("--n", default=200, type=click.IntRange(1, 1_000_000), help="Cases to review.  [200]")
+@click.option("--seed", default=0, type=int, help="Seed of the cases.  [0]")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@_debug
+def agree(*, suite: str, n: int, seed: int, quiet: bool) -> None:
+    """Measure how far the experts of a suite agree, with each other and with the truth."""
+    from rich.console import Console
+
+    from opoi.measures.agreement import agreement
+    from opoi.progress import watcher
+    from opoi.registry import load_suite
+    from opoi.report.agreement import agreement_table
+    from opoi.report.terminal import print_table
+
+    watch = watcher(quiet=quiet).start("review", n)
+    try:
+        found = agreement(load_suite(suite), n, seed, progress=watch.advance)
+    finally:
+        watch.close()
+    print_table(agreement_table(found), Console(highlight=False))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)

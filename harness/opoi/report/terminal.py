@@ -9,7 +9,7 @@ from rich.text import Text
 from opoi.measures.results import Results
 from opoi.report.tables import SIMULATED, Cell, Table, build_tables, visible
 
-__all__ = ["print_report"]
+__all__ = ["print_report", "print_table"]
 
 
 _GAP = 2
@@ -37,10 +37,11 @@ def print_report(results: Results, console: Console, *, simulated: bool, every_f
         )
     )
     for table in build_tables(results, every_figure=every_figure):
-        _print_table(table, console)
+        print_table(table, console)
 
 
-def _print_table(table: Table, console: Console) -> None:
+def print_table(table: Table, console: Console) -> None:
+    """Print one table; in parts, or one line per figure, where it is too wide."""
     console.print()
     console.print(Text(table.title, style="bold"))
     parts = _parts(table, console.width)
