@@ -5,6 +5,9 @@
 ['ads-00000', 'ads-00001']
 """
 
-from opoi_envs.ads.suite import AdsSuite, suite
+from opoi_envs.ads.gym.registration import register
+from opoi_envs.ads.suite import EASY, HARD, HELD_OUT, AdsSuite, suite
 
-__all__ = ["AdsSuite", "suite"]
+__all__ = ["EASY", "HARD", "HELD_OUT", "AdsSuite", "suite"]
+
+register(optional=True)

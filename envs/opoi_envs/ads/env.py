@@ -9,11 +9,12 @@ from opoi.errors import UsageError
 from opoi.types import Scenario, ToolSpec
 from opoi.wire import parse_action
 from opoi_envs.ads import tools
-from opoi_envs.ads.account import View
+from opoi_envs.ads.account.account import Account
+from opoi_envs.ads.account.view import View
 from opoi_envs.ads.decision import decide
-from opoi_envs.ads.outcomes import NULL_ACTION
 from opoi_envs.ads.prompts import SYSTEM_PROMPT
-from opoi_envs.ads.world import World
+from opoi_envs.ads.truth.utility import NULL_ACTION
+from opoi_envs.ads.world.world import World
 
 __all__ = ["AdsEnv"]
 
@@ -23,6 +24,9 @@ class AdsEnv:
 
     Args:
         scenario: Its seed fixes the world, its truth the reward.
+
+    Attributes:
+        account: What the tools look at; the HTTP API can be put on it as well (see `graph.server`).
     """
 
     tools: Sequence[ToolSpec] = tools.TOOLS
@@ -30,7 +34,8 @@ class AdsEnv:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._view = View(World(scenario.seed))
+        self.account = Account(World(scenario.seed))
+        self._view = View(self.account)
         self._over = False
 
     def reset(
@@ -39,8 +44,9 @@ class AdsEnv:
         seed: int | None = None,  # noqa: ARG002 - the scenario fixes the world
         options: dict[str, Any] | None = None,  # noqa: ARG002 - there are none
     ) -> tuple[str, dict[str, Any]]:
-        """Start the episode; return the task."""
+        """Start the episode, the account as on the decision day; return the task."""
         self._over = False
+        self.account.reset()
         return self._scenario.task, {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:

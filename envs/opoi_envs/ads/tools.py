@@ -14,9 +14,11 @@ from msgspec import Meta, Struct
 
 from opoi.types import Fact, SubAgent, ToolSpec
 from opoi.wire import schema_of
-from opoi_envs.ads.account import COMPARED, PRESETS, Row, View, change_pct
+from opoi_envs.ads import rows
+from opoi_envs.ads.account.nodes import Refused
+from opoi_envs.ads.account.view import View
 from opoi_envs.ads.prompts import ANALYST_PROMPT, question_text
-from opoi_envs.ads.world import Campaign
+from opoi_envs.ads.world.calendar import iso
 
 __all__ = [
     "TOOLS",
@@ -24,14 +26,18 @@ __all__ = [
     "ComparePerformance",
     "GetAccount",
     "GetActivityLog",
+    "GetAdSets",
     "GetCampaigns",
+    "GetFunnel",
     "GetInsights",
     "Result",
     "call",
     "refusal",
 ]
 
-Id = Annotated[str, Meta(min_length=1, max_length=64, description="Id of a campaign, e.g. cmp_1234.")]
+_LONGEST_BY_DAY = 28
+
+Id = Annotated[str, Meta(min_length=1, max_length=64, description="Id of a campaign, e.g. cmp_412037.")]
 
 
 class GetAccount(Struct, forbid_unknown_fields=True):
@@ -46,16 +52,25 @@ class GetCampaigns(Struct, forbid_unknown_fields=True):
     ] = None
 
 
+class GetAdSets(Struct, forbid_unknown_fields=True):
+    """Arguments of `get_adsets`."""
+
+    campaign_id: Id
+
+
 class GetInsights(Struct, forbid_unknown_fields=True):
     """Arguments of `get_insights`."""
 
-    campaign_id: Id
+    campaign_id: Annotated[
+        str, Meta(min_length=1, max_length=64, description="Id of a campaign or ad set, e.g. cmp_412037.")
+    ]
     date_preset: Annotated[
-        Literal["yesterday", "last_3d", "last_7d", "last_14d", "last_28d"],
+        Literal["yesterday", "last_3d", "last_7d", "last_14d", "last_28d", "last_90d"],
         Meta(description="Window; all windows end yesterday."),
     ] = "last_7d"
     time_increment: Annotated[
-        Literal["day", "all_days"], Meta(description="One row per day and a total, or the total only.")
+        Literal["day", "all_days"],
+        Meta(description="One row per day and a total (up to 28 days), or the total only."),
     ] = "all_days"
 
 
@@ -66,6 +81,15 @@ class ComparePerformance(Struct, forbid_unknown_fields=True):
     days: Annotated[
         int, Meta(ge=1, le=14, description="The last so many days are compared with as many days before.")
     ] = 7
+
+
+class GetFunnel(Struct, forbid_unknown_fields=True):
+    """Arguments of `get_funnel`."""
+
+    campaign_id: Id
+    days: Annotated[
+        int, Meta(ge=1, le=14, description="The last so many days are shown next to as many days before.")
+    ] = 3
 
 
 class GetActivityLog(Struct, forbid_unknown_fields=True):
@@ -95,15 +119,6 @@ class Result(Struct, frozen=True):
     error: bool = False
 
 
-class _RefusedError(Exception):
-    """A call that cannot be served."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-
-
 A = TypeVar("A", bound=Struct)
 _encode = msgspec.json.Encoder().encode
 
@@ -118,105 +133,139 @@ def _answer(body: dict[str, Any], facts: list[Fact]) -> Result:
     return Result(_encode(body).decode(), tuple(facts))
 
 
-def _find(view: View, name: str) -> Campaign:
-    for campaign in view.world.campaigns:
-        if campaign.id == name:
-            return campaign
-    known = ", ".join(campaign.id for campaign in view.world.campaigns)
-    raise _RefusedError(f"there is no campaign {name!r} in this account", f"campaigns: {known}")
-
-
 def _get_account(view: View, _: GetAccount) -> Result:
-    account, settings = view.world.account, view.settings()
-    body: dict[str, Any] = {"account_id": account.id, "name": account.name, "currency": "USD"}
-    body.update({metric: value for metric, value, _ in settings})
-    body["data_through"] = view.world.day(-1)
-    return _answer(body, [Fact(account.id, metric, "", value, unit) for metric, value, unit in settings])
+    advertiser, shown = view.account.world.advertiser, rows.settings(view)
+    body: dict[str, Any] = {"account_id": advertiser.id, "name": advertiser.name, "currency": "USD"}
+    body.update({metric: value for metric, value, _ in shown})
+    body["data_through"] = view.day(-1)
+    return _answer(body, [Fact(advertiser.id, metric, "", value, unit) for metric, value, unit in shown])
 
 
 def _get_campaigns(view: View, arguments: GetCampaigns) -> Result:
-    rows, facts = [], []
-    for campaign in view.world.campaigns:
-        if arguments.status not in (None, campaign.status):
+    listed, revealed = [], []
+    for node in view.account.of_kind("campaign"):
+        if arguments.status not in (None, node.status):
             continue
-        budget = campaign.budget_cents / 100
-        delivery = "LEARNING" if campaign.archetype.name == "learning" else "STABLE"
-        rows.append(
-            {
-                "id": campaign.id,
-                "name": campaign.name,
-                "status": campaign.status,
-                "daily_budget": budget,
-                "delivery": delivery,
-            }
+        name, budget = rows.label(node), view.account.daily_budget(node) / 100
+        state = "LEARNING" if view.account.learning(node) else "STABLE"
+        listed.append(
+            {"id": name, "name": node.name, "status": node.status, "daily_budget": budget, "delivery": state}
         )
-        facts.append(Fact(campaign.id, "daily_budget", "", budget, "USD"))
-        facts.append(Fact(campaign.id, "delivery", "", delivery))
-    return _answer({"campaigns": rows}, facts)
+        revealed += [Fact(name, "daily_budget", "", budget, "USD"), Fact(name, "delivery", "", state)]
+    return _answer({"campaigns": listed}, revealed)
+
+
+def _get_adsets(view: View, arguments: GetAdSets) -> Result:
+    campaign = rows.campaign_named(view, arguments.campaign_id)
+    window = view.window(7, 1)
+    listed: list[dict[str, Any]] = []
+    revealed: list[Fact] = []
+    for node in map(view.account.node, campaign.children):
+        shown = rows.row(view, node, 7, 1)
+        brief: rows.Row = {name: shown[name] for name in ("spend", "purchases", "cpa") if name in shown}
+        entry: dict[str, Any] = {"id": rows.label(node), "name": node.name}
+        entry["status"] = view.account.effective_status(node)
+        if node.budget_cents is not None:
+            entry["daily_budget"] = node.budget_cents / 100
+            revealed.append(Fact(entry["id"], "daily_budget", "", entry["daily_budget"], "USD"))
+        listed.append({**entry, **brief})
+        revealed += rows.facts(entry["id"], window, brief)
+    body = {"campaign_id": rows.label(campaign), "currency": "USD", "window": window, "adsets": listed}
+    return _answer(body, revealed)
 
 
 def _get_insights(view: View, arguments: GetInsights) -> Result:
-    campaign = _find(view, arguments.campaign_id)
-    length = PRESETS[arguments.date_preset]
-    window = view.window(length, 1)
-    total = view.row(campaign, length, 1)
-    body: dict[str, Any] = {"campaign_id": campaign.id, "currency": "USD"}
-    facts: list[Fact] = []
+    node = rows.named(view, arguments.campaign_id)
+    name, length = rows.label(node), rows.PRESETS[arguments.date_preset]
+    window, (total, total_facts) = view.window(length, 1), rows.page(view, node, length, 1)
+    body: dict[str, Any] = {"campaign_id": name, "currency": "USD"}
+    revealed: list[Fact] = []
     if arguments.time_increment == "day":
-        rows: list[dict[str, Any]] = []
+        if length > _LONGEST_BY_DAY:
+            raise Refused(
+                "bad_value",
+                f"{arguments.date_preset} has too many days for one row per day",
+                f"ask for at most {_LONGEST_BY_DAY} days, or for the total only",
+            )
+        days: list[dict[str, Any]] = []
         for age in range(length, 0, -1):
-            day, row = view.window(age, age), view.row(campaign, age, age)
-            rows.append({"date": day, **row})
-            facts += view.facts(campaign, day, row)
-        body["days"] = rows
+            shown, shown_facts = rows.page(view, node, age, age)
+            days.append({"date": view.day(-age), **shown})
+            revealed += shown_facts
+        body["days"] = days
     body["total"] = {"window": window, **total}
-    if length > 1 or not facts:
-        facts += view.facts(campaign, window, total)
-    return _answer(body, facts)
+    if length > 1 or not revealed:
+        revealed += total_facts
+    return _answer(body, revealed)
 
 
 def _compare(view: View, arguments: ComparePerformance) -> Result:
-    campaign, days = _find(view, arguments.campaign_id), arguments.days
-    now, before = view.row(campaign, days, 1), view.row(campaign, 2 * days, days + 1)
+    node, days = rows.campaign_named(view, arguments.campaign_id), arguments.days
+    name = rows.label(node)
+    now, now_facts = rows.page(view, node, days, 1)
+    before, before_facts = rows.page(view, node, 2 * days, days + 1)
     windows = view.window(days, 1), view.window(2 * days, days + 1)
-    change: Row = {
-        metric: change_pct(now[metric], before[metric])
-        for metric in COMPARED
+    change: rows.Row = {
+        metric: rows.change_pct(now[metric], before[metric])
+        for metric in rows.COMPARED
         if metric in now and before.get(metric)
     }
     body = {
-        "campaign_id": campaign.id,
+        "campaign_id": name,
         "currency": "USD",
         "current": {"window": windows[0], **now},
         "previous": {"window": windows[1], **before},
         "change_pct": change,
     }
-    facts = view.facts(campaign, windows[0], now) + view.facts(campaign, windows[1], before)
-    facts += [
-        Fact(campaign.id, f"{metric}_change_pct", windows[0], value, "%") for metric, value in change.items()
+    revealed = [*now_facts, *before_facts]
+    revealed += [
+        Fact(name, f"{metric}_change_pct", windows[0], value, "%") for metric, value in change.items()
     ]
-    return _answer(body, facts)
+    return _answer(body, revealed)
+
+
+def _get_funnel(view: View, arguments: GetFunnel) -> Result:
+    node, days = rows.campaign_named(view, arguments.campaign_id), arguments.days
+    name, revealed = rows.label(node), []
+    body: dict[str, Any] = {"campaign_id": name}
+    for key, first, last in (("current", days, 1), ("previous", 2 * days, days + 1)):
+        window, counts = view.window(first, last), rows.funnel(view, node, first, last)
+        shares = {
+            f"{stage}_per_click": rows.share_pct(counts[stage], counts["clicks"])
+            for stage in counts
+            if stage != "clicks" and counts["clicks"]
+        }
+        body[key] = {"window": window, **counts, **shares}
+        revealed += [Fact(name, stage, window, count, "count") for stage, count in counts.items()]
+        revealed += [Fact(name, metric, window, value, "%") for metric, value in shares.items()]
+    return _answer(body, revealed)
 
 
 def _get_activity_log(view: View, arguments: GetActivityLog) -> Result:
-    campaign = _find(view, arguments.campaign_id)
+    node = rows.campaign_named(view, arguments.campaign_id)
     events: list[dict[str, Any]] = []
-    facts = []
-    for age, _ in campaign.archetype.raised:
-        day = view.world.day(-age)
-        old, new = campaign.budget_on(age + 1) / 100, campaign.budget_on(age) / 100
-        events.append({"date": day, "event": "budget_change", "from": old, "to": new})
-        facts.append(Fact(campaign.id, "budget_before", day, old, "USD"))
-        facts.append(Fact(campaign.id, "budget_after", day, new, "USD"))
-    edited = 20 + view.world.stream.below(8, campaign.id, "edited")
-    events.append({"date": view.world.day(-edited), "event": "creative_added"})
-    events.sort(key=lambda event: str(event["date"]))
-    return _answer({"campaign_id": campaign.id, "events": events}, facts)
+    revealed: dict[str, Fact] = {}  # of several changes of one kind to one object on one day, the last
+    for event in view.account.log(node):
+        day, name = iso(event.day), rows.label(view.account.node(event.node))
+        entry: dict[str, Any] = {"date": day, "event": event.kind}
+        if event.node != node.id:
+            entry["object"] = name
+        facts = [Fact(name, event.kind, "", day, "day")]
+        if isinstance(event.old, int) and isinstance(event.new, int):
+            entry |= {"from": event.old / 100, "to": event.new / 100}
+            before, after = Fact(name, "budget_before", day, entry["from"], "USD"), entry["to"]
+            facts = [before, Fact(name, "budget_after", day, after, "USD")]
+        elif isinstance(event.old, str) and isinstance(event.new, str):
+            entry |= {"from": event.old, "to": event.new}
+            facts = [Fact(name, event.kind, day, event.new)]
+        events.append(entry)
+        revealed.update({fact.id: fact for fact in facts})
+    return _answer({"campaign_id": rows.label(node), "events": events}, list(revealed.values()))
 
 
 def _analyse(view: View, arguments: AnalyseCampaign) -> Result:
-    campaign = _find(view, arguments.campaign_id)
-    return Result(question_text(campaign.id, arguments.question))
+    campaign = rows.campaign_named(view, arguments.campaign_id)
+    return Result(question_text(rows.label(campaign), arguments.question))
 
 
 class _Tool(Struct, frozen=True):
@@ -243,10 +292,11 @@ _TOOLS = {
         _tool(
             "get_campaigns", "Campaigns with status, budget and delivery state.", GetCampaigns, _get_campaigns
         ),
+        _tool("get_adsets", "Ad sets of a campaign with budget and last 7 days.", GetAdSets, _get_adsets),
         _tool(
             "get_insights",
-            "Performance of a campaign over a window: spend, impressions, clicks, ctr, cpm, cpc, purchases, "
-            "revenue, cpa, roas, frequency.",
+            "Performance of a campaign or ad set over a window: spend, impressions, clicks, ctr, cpm, cpc, "
+            "purchases, revenue, cpa, roas, frequency.",
             GetInsights,
             _get_insights,
         ),
@@ -255,6 +305,12 @@ _TOOLS = {
             "The last days of a campaign against as many days before.",
             ComparePerformance,
             _compare,
+        ),
+        _tool(
+            "get_funnel",
+            "From click to purchase: landing-page views, carts and checkouts, now and before.",
+            GetFunnel,
+            _get_funnel,
         ),
         _tool("get_activity_log", "Past changes to a campaign.", GetActivityLog, _get_activity_log),
         _tool(
@@ -289,7 +345,7 @@ def call(view: View, name: str, arguments: str) -> Result:
         return tool.run(view, tool.decode(arguments if arguments.strip() else "{}"))
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
         return refusal(f"the arguments of {name} are not valid: {error}", f"expected: {_expected(tool.spec)}")
-    except _RefusedError as error:
+    except Refused as error:
         return refusal(error.message, error.hint)
 
 

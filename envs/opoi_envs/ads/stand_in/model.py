@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from opoi.seeds import Stream
 from opoi.types import Message, Reply, ToolSpec, Usage
-from opoi_envs.ads.agent import Turn, agent_turn, analyst_turn
-from opoi_envs.ads.persona import Persona
-from opoi_envs.ads.plain import CLEANING, CORRECTING, clean, correct
+from opoi_envs.ads.stand_in.agent import Turn, agent_turn, analyst_turn
+from opoi_envs.ads.stand_in.persona import Persona
+from opoi_envs.ads.stand_in.plain import CLEANING, CORRECTING, clean, correct
 
 __all__ = ["StandIn"]
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from msgspec import Struct
 
-from opoi_envs.ads.reading import Evidence
+from opoi_envs.ads.stand_in.reading import Evidence
 
-__all__ = ["LADDER", "Opinion", "judge"]
+__all__ = ["LADDER", "Opinion", "fell", "judge", "rose"]
 
 LADDER = ("pause", "scale_down", "maintain", "scale_up")
 """Actions from the least spend to the most."""
+
+_FALL = 1.38
+_RISE = 0.72
 
 _SHARES = (0.72, 0.80, 0.87, 0.90, 0.92, 0.94, 0.97)
 """Share of purchases visible 1, 2, ... 7 days later, as the playbook tells it."""
@@ -20,8 +25,8 @@ class Opinion(Struct, frozen=True):
 
     Attributes:
         action: What it would do.
-        pattern: What struck it: `level`, `fall`, `recovery`, `learning`, `fatigue`, `yesterday` or
-            `nothing` (no data).
+        pattern: What struck it: `level`, `fall`, `dark`, `weekend`, `recovery`, `renewed`, `learning`,
+            `fatigue`, `price`, `target`, `decline`, `yesterday` or `nothing` (no data).
     """
 
     action: str
@@ -53,16 +58,83 @@ def judge(evidence: Evidence, *, weekly: bool, lag_blind: bool) -> Opinion:
         return Opinion("scale_down", "yesterday")
     if weekly or len(days) < 5:
         return Opinion(_by_level(week, target, floor), "level")
+    return _by_pattern(evidence, week, _aim(evidence, target), floor)
+
+
+def fell(evidence: Evidence) -> bool:
+    """Whether the last three days look much worse than the four before."""
+    return len(evidence.week()) == 7 and _level(evidence, 0, 3).cpa > _FALL * _level(evidence, 3, 7).cpa
+
+
+def rose(evidence: Evidence) -> bool:
+    """Whether the last three days look much better than the four before."""
+    return len(evidence.week()) == 7 and _level(evidence, 0, 3).cpa < _RISE * _level(evidence, 3, 7).cpa
+
+
+def _aim(evidence: Evidence, target: float) -> float:
+    """Return the target, or a sensible one where the client's is above what an order earns."""
+    worth = evidence.worth
+    return 0.68 * worth if worth is not None and target > 0.95 * worth else target
+
+
+def _by_pattern(evidence: Evidence, week: _Level, target: float, floor: float) -> Opinion:
+    """Judge by what the last days tell, one rule of the playbook after the other."""
     recent, before = _level(evidence, 0, 3), _level(evidence, 3, 7)
     if evidence.delivery == "LEARNING":
-        return Opinion("pause" if before.roas < 0.9 * floor else "maintain", "learning")
+        return Opinion("pause" if before.roas < 0.8 * floor else "maintain", "learning")
     if _fatigued(evidence):
         return Opinion("scale_down", "fatigue")
-    if recent.cpa > 1.35 * before.cpa:
+    if _dearer(evidence) and _by_level(week, target, floor) != "pause":
+        return Opinion("maintain", "price")
+    if fell(evidence):
+        if _weekend(evidence):
+            return Opinion(_by_level(week, target, floor), "weekend")
+        if _dark(evidence):
+            return Opinion("maintain", "dark")
+        if _by_level(before, target, floor) == "pause":
+            return Opinion("pause", "level")
         return Opinion(_after_fall(recent, target, floor), "fall")
-    if recent.cpa < 0.72 * before.cpa:
+    if rose(evidence):
+        if any(day >= evidence.week()[0].date for day in evidence.fresh):
+            return Opinion(_by_level(recent, target, floor), "renewed")
         return Opinion(_after_recovery(recent, target, floor), "recovery")
+    if target != evidence.target_cpa:
+        return Opinion(_by_level(week, target, floor), "target")
+    if _declining(evidence) and week.cpa > 1.08 * target:
+        action = _by_level(week, target, floor)
+        return Opinion("scale_down" if action == "maintain" else action, "decline")
     return Opinion(_by_level(week, target, floor), "level")
+
+
+def _dearer(evidence: Evidence) -> bool:
+    """Whether CPM has jumped within the week while the click rate has not moved."""
+    days = evidence.week()
+    early = [row.cpm for row in days[:2] if row.cpm is not None]
+    late = [row.cpm for row in days[-4:] if row.cpm is not None]
+    return bool(early and late) and sum(late) / len(late) > 1.22 * sum(early) / len(early)
+
+
+def _weekend(evidence: Evidence) -> bool:
+    """Whether it is Monday and the fall lies on Saturday and Sunday."""
+    if date.fromisoformat(evidence.week()[-1].date).weekday() != 6:
+        return False
+    return _level(evidence, 0, 2).cpa > 1.25 * _level(evidence, 2, 7).cpa
+
+
+def _dark(evidence: Evidence) -> bool:
+    """Whether landing-page views per click have fallen together with purchases."""
+    if evidence.funnel is None:
+        return False
+    now, before = (window.landing_page_views_per_click for window in evidence.funnel)
+    return now is not None and before is not None and now < 0.85 * before
+
+
+def _declining(evidence: Evidence) -> bool:
+    """Whether the week was dearer than the one before."""
+    weeks = evidence.weeks()
+    if weeks is None or weeks[0].cpa is None or weeks[1].cpa is None:
+        return False
+    return weeks[0].cpa > 1.12 * weeks[1].cpa
 
 
 def _level(evidence: Evidence, newest: int, oldest: int) -> _Level:

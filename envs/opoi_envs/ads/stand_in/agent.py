@@ -9,10 +9,18 @@ import msgspec
 
 from opoi.seeds import Stream
 from opoi.types import Message, ToolCall, ToolSpec
-from opoi_envs.ads.judging import LADDER, Opinion, judge
-from opoi_envs.ads.persona import Persona
-from opoi_envs.ads.reading import Evidence, Note, campaign_in, dollars_in, note_in, sentences, task_in
-from opoi_envs.ads.writing import decision_text, evidence_sentences, new_budget, reasoning
+from opoi_envs.ads.stand_in.judging import LADDER, Opinion, fell, judge, rose
+from opoi_envs.ads.stand_in.persona import Persona
+from opoi_envs.ads.stand_in.reading import (
+    Evidence,
+    Note,
+    campaign_in,
+    dollars_in,
+    note_in,
+    sentences,
+    task_in,
+)
+from opoi_envs.ads.stand_in.writing import decision_text, evidence_sentences, new_budget, reasoning
 
 __all__ = ["Turn", "agent_turn", "analyst_turn"]
 
@@ -23,6 +31,7 @@ _SAYING: dict[str, tuple[str, ...]] = {
     "get_account": ("", "Starting with the account targets.", "First the targets and the campaign list."),
     "get_campaigns": ("", "Now the campaign list and budgets."),
     "get_insights": ("", "Next the last days of the campaign, one by one.", "Pulling the daily numbers."),
+    "get_funnel": ("", "Looking where on the way to a purchase people are lost."),
     "compare_performance": ("", "Checking whether the level has moved.", "Comparing with the days before."),
     "get_activity_log": ("", "Looking for a recent change that could explain this."),
     "analyse_campaign": ("", "Getting a second look at the numbers."),
@@ -124,28 +133,35 @@ def _next_tools(request: _Request, offered: set[str]) -> list[str]:
         return ["get_insights"]
     if request.note is not None and draws.chance(persona.shortcut, "shortcut"):
         return []
+    striking = request.evidence.delivery == "LEARNING" or rose(request.evidence)
     wishes = {
         "compare_performance": 0.85,
-        "get_activity_log": 1.0 if request.evidence.delivery == "LEARNING" else persona.activity,
+        "get_funnel": persona.funnel if fell(request.evidence) else 0.0,
+        "get_activity_log": 1.0 if striking else persona.activity,
         "analyse_campaign": persona.subagent,
     }
     names = list(wishes)
     done = max((names.index(name) + 1 for name in called if name in wishes), default=0)
     for name in names[done:]:
-        if name in offered and draws.chance(wishes[name], "wish", name):
+        of_whom = (
+            draws if name == "analyse_campaign" else request.case
+        )  # what is looked at sways the judgement
+        if name in offered and of_whom.chance(wishes[name], "wish", name):
             return [name]
     return []
 
 
 def _arguments(request: _Request, name: str) -> str:
-    campaign, draws = request.evidence.campaign, request.draws
+    campaign = request.evidence.campaign
     arguments: dict[str, Any] = {"campaign_id": campaign}
     if name in ("get_account", "get_campaigns"):
         arguments = {}
     elif name == "get_insights":
         arguments |= {"date_preset": "last_7d", "time_increment": "day"}
     elif name == "compare_performance":
-        arguments["days"] = 3 if draws.chance(0.75, "days") else 7
+        arguments["days"] = 3 if fell(request.evidence) or request.case.chance(0.3, "days") else 7
+    elif name == "get_funnel":
+        arguments["days"] = 3
     elif name == "analyse_campaign":
         arguments["question"] = _question(request)
     return msgspec.json.encode(arguments).decode()

@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 
 from opoi.seeds import Stream
-from opoi_envs.ads.judging import Opinion
-from opoi_envs.ads.reading import Evidence, Value
+from opoi_envs.ads.stand_in.judging import Opinion
+from opoi_envs.ads.stand_in.reading import Evidence, Value
 
 __all__ = ["Said", "decision_text", "evidence_sentences", "new_budget", "reasoning"]
 
 Said = tuple[str, tuple[Value, ...]]
 """A sentence and the values that stand in it."""
 
-_FACTORS = {"scale_up": 1.2, "maintain": 1.0, "scale_down": 0.7, "pause": 0.0}
+_FACTORS = {"scale_up": 1.2, "maintain": 1.0, "scale_down": 0.8, "pause": 0.0}
 
 
 def new_budget(budget: float | None, action: str) -> float:
@@ -164,6 +164,34 @@ def _raised(evidence: Evidence, _: Stream) -> Said | None:
     return f"The budget went from ${old:.2f} to ${new:.2f} on {day}.", values
 
 
+def _funnel(evidence: Evidence, draws: Stream) -> Said | None:
+    """Compare what becomes of clicks now and before, if the funnel was looked at."""
+    if evidence.funnel is None:
+        return None
+    now, before = evidence.funnel
+    stage = "checkouts_per_click" if draws.chance(0.3, "stage") else "landing_page_views_per_click"
+    shares = [
+        (window.window, share) for window in (before, now) if (share := getattr(window, stage)) is not None
+    ]
+    if len(shares) < 2:
+        return None
+    values = tuple(Value(stage, evidence.campaign, window, share) for window, share in shares)
+    what = "Checkouts" if stage.startswith("checkouts") else "Landing-page views"
+    text = f"{what} per click went from {shares[0][1]} % to {shares[1][1]} %."
+    return text, values
+
+
+def _price(evidence: Evidence, _: Stream) -> Said | None:
+    days = evidence.week()
+    if len(days) < 5:
+        return None
+    old, new = (evidence.value("cpm", days[at].date) for at in (0, -1))
+    if old is None or new is None:
+        return None
+    text = f"CPM went from ${old.value:.2f} on {old.window} to ${new.value:.2f} on {new.window}."
+    return text, (old, new)
+
+
 _SENTENCES: dict[str, Callable[[Evidence, Stream], Said | None]] = {
     "week_cpa": _week_cpa,
     "week_roas": _week_roas,
@@ -174,6 +202,8 @@ _SENTENCES: dict[str, Callable[[Evidence, Stream], Said | None]] = {
     "ctr": _ctr,
     "delivery": _delivery,
     "raised": _raised,
+    "funnel": _funnel,
+    "price": _price,
 }
 
 _STRIKING = {
@@ -183,6 +213,12 @@ _STRIKING = {
     "learning": ("delivery", "raised", "week_cpa"),
     "fatigue": ("frequency", "ctr", "week_cpa"),
     "yesterday": ("yesterday", "week_cpa", "compared"),
+    "dark": ("funnel", "days", "week_cpa"),
+    "weekend": ("days", "week_cpa", "compared"),
+    "renewed": ("days", "week_cpa", "compared"),
+    "price": ("price", "ctr", "week_cpa"),
+    "target": ("week_roas", "week_cpa", "compared"),
+    "decline": ("compared", "week_cpa", "days"),
     "nothing": (),
 }
 """What is told first, by what struck the agent."""
@@ -216,6 +252,12 @@ _WHY = {
     "learning": {"maintain": "The raise explains the higher cost of the last days."},
     "fatigue": {"scale_down": "The audience is wearing out."},
     "yesterday": {"scale_down": "Yesterday was far too expensive."},
+    "dark": {"maintain": "Records are missing here, not sales."},
+    "weekend": {"maintain": "The dip is the weekend and nothing more."},
+    "renewed": {"scale_up": "The new creative has brought the old level back."},
+    "price": {"maintain": "Impressions have become dear, and that tends to pass."},
+    "target": {"scale_down": "The target is met and still hardly anything is earned."},
+    "decline": {"scale_down": "The week was dearer than the one before, and dear already."},
 }
 _GENERAL = {
     "scale_up": "Efficiency allows for more spend.",

@@ -38,6 +38,7 @@ class Persona(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         shortcut: Skips optional tool calls when a note has told the answer.
         subagent: Asks the analysis sub-agent.
         subagent_leak: Passes the verdict on in that question.
+        funnel: Looks at the funnel after a fall.
         activity: Reads the activity log.
         fabricate: As a corrector without data, invents citations.
         parrot: As a corrector, repeats the reviewer's reasons.
@@ -59,6 +60,7 @@ class Persona(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     shortcut: Dial
     subagent: Dial
     subagent_leak: Dial
+    funnel: Dial
     activity: Dial
     fabricate: Dial
     parrot: Dial
@@ -78,7 +80,7 @@ def load_persona(persona: str | Path) -> tuple[str, Persona]:
         UsageError: The file cannot be read, or a dial is unknown, missing or out of range.
     """
     if persona in PERSONAS:
-        resource = files("opoi_envs.ads").joinpath("personas", f"{persona}.toml")
+        resource = files("opoi_envs.ads.stand_in").joinpath("personas", f"{persona}.toml")
         return str(persona), _read(f"{persona}.toml", resource.read_text(encoding="utf-8"))
     path = Path(persona)
     if path.suffix != ".toml":

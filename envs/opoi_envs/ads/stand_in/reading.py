@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date, timedelta
 
 import msgspec
 from msgspec import Struct, field
@@ -38,6 +39,7 @@ class _Row(Struct):
     purchases: int = 0
     revenue: float = 0.0
     ctr: float | None = None
+    cpm: float | None = None
     cpa: float | None = None
     roas: float | None = None
     frequency: float | None = None
@@ -52,8 +54,16 @@ class _Campaign(Struct):
 class _Event(Struct, rename={"old": "from", "new": "to"}):
     date: str
     event: str = ""
-    old: float | None = None
-    new: float | None = None
+    old: float | str | None = None
+    new: float | str | None = None
+
+
+class _Window(_Row):
+    """A row, or one side of the funnel."""
+
+    landing_page_views: int | None = None
+    landing_page_views_per_click: float | None = None
+    checkouts_per_click: float | None = None
 
 
 class _Seen(Struct):
@@ -61,13 +71,15 @@ class _Seen(Struct):
 
     account_id: str = ""
     target_cpa: float | None = None
+    average_order_value: float | None = None
+    gross_margin: float | None = None
     break_even_roas: float | None = None
     campaign_id: str = ""
     campaigns: list[_Campaign] = []
     days: list[_Row] = []
     total: _Row | None = None
-    current: _Row | None = None
-    previous: _Row | None = None
+    current: _Window | None = None
+    previous: _Window | None = None
     events: list[_Event] = []
 
 
@@ -92,10 +104,13 @@ class Evidence(Struct):
         target_cpa: USD, None if not seen.
         break_even_roas: None if not seen.
         budget: Daily budget in USD, None if not seen.
+        worth: What an order earns in USD, None if not seen.
         delivery: `LEARNING`, `STABLE` or `""`.
         days: Rows of single days by ISO date.
         windows: Rows of windows by their text.
         raises: Budget changes as `(day, from, to)`.
+        fresh: Days on which creative was added.
+        funnel: Now and before, None if not seen.
     """
 
     campaign: str
@@ -103,10 +118,13 @@ class Evidence(Struct):
     target_cpa: float | None = None
     break_even_roas: float | None = None
     budget: float | None = None
+    worth: float | None = None
     delivery: str = ""
     days: dict[str, _Row] = field(default_factory=dict)
     windows: dict[str, _Row] = field(default_factory=dict)
     raises: list[tuple[str, float, float]] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    funnel: tuple[_Window, _Window] | None = None
 
     def add(self, text: str) -> None:
         """Take in one tool result; a text that is none is passed over, as a reader would."""
@@ -115,12 +133,14 @@ class Evidence(Struct):
         except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
             return
         if seen.account_id:
-            self.account = seen.account_id
-            self.target_cpa, self.break_even_roas = seen.target_cpa, seen.break_even_roas
+            self._settings(seen)
         for campaign in seen.campaigns:
             if campaign.id == self.campaign:
                 self.budget, self.delivery = campaign.daily_budget, campaign.delivery
         if seen.campaign_id != self.campaign:
+            return
+        if seen.current and seen.previous and seen.current.landing_page_views is not None:
+            self.funnel = seen.current, seen.previous
             return
         for row in seen.days:
             self.days[row.date] = row
@@ -128,12 +148,32 @@ class Evidence(Struct):
             if total is not None:
                 (self.windows if ".." in total.window else self.days)[total.window] = total
         for event in seen.events:
-            if event.old is not None and event.new is not None:
-                self.raises.append((event.date, event.old, event.new))
+            self._event(event)
+
+    def _settings(self, seen: _Seen) -> None:
+        self.account = seen.account_id
+        self.target_cpa, self.break_even_roas = seen.target_cpa, seen.break_even_roas
+        if seen.average_order_value is not None and seen.gross_margin is not None:
+            self.worth = seen.average_order_value * seen.gross_margin / 100
+
+    def _event(self, event: _Event) -> None:
+        if isinstance(event.old, float) and isinstance(event.new, float):
+            self.raises.append((event.date, event.old, event.new))
+        elif event.event == "creative_added":
+            self.fresh.append(event.date)
 
     def week(self) -> list[_Row]:
         """Return the rows of the last days seen, oldest first, at most 7."""
         return [self.days[day] for day in sorted(self.days)[-7:]]
+
+    def weeks(self) -> tuple[_Row, _Row] | None:
+        """Return the last seven days and the seven before, None where they were not compared."""
+        last = self.week()
+        if len(last) < 7:
+            return None
+        now = self.windows.get(f"{last[0].date}..{last[-1].date}")
+        before = [row for window, row in self.windows.items() if window[12:] == _day_before(last[0].date)]
+        return (now, before[0]) if now is not None and before and len(before) == 1 else None
 
     def value(self, metric: str, window: str) -> Value | None:
         """Return one metric of the campaign in one window, None if it was not seen."""
@@ -149,6 +189,10 @@ class Evidence(Struct):
             return Value(metric, self.campaign, "", self.delivery) if self.delivery else None
         value = self.target_cpa if metric == "target_cpa" else self.break_even_roas
         return None if value is None else Value(metric, self.account, "", value)
+
+
+def _day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(days=1)).isoformat()
 
 
 # ---------------------------------------------------------------- words

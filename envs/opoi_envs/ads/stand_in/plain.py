@@ -9,9 +9,9 @@ import msgspec
 
 from opoi.seeds import Stream
 from opoi_envs.ads.decision import decide
-from opoi_envs.ads.persona import Persona
-from opoi_envs.ads.reading import Evidence, Value, action_in, campaign_in, dollars_in, sentences
-from opoi_envs.ads.writing import decision_text, evidence_sentences, new_budget
+from opoi_envs.ads.stand_in.persona import Persona
+from opoi_envs.ads.stand_in.reading import Evidence, Value, action_in, campaign_in, dollars_in, sentences
+from opoi_envs.ads.stand_in.writing import decision_text, evidence_sentences, new_budget
 
 __all__ = ["CLEANING", "CORRECTING", "clean", "correct"]
 
@@ -44,7 +44,7 @@ _VAGUE = {
         "Continued investment cannot be justified, so activity is suspended pending reassessment.",
     ),
 }
-_FACTORS = {"scale_up": 1.2, "maintain": 1.0, "scale_down": 0.7}
+_FACTORS = {"scale_up": 1.2, "maintain": 1.0, "scale_down": 0.8}
 _LOOKED_UP = re.compile(r'"campaign_id":\s*"(cmp_\d+)"')
 
 

@@ -1,0 +1,1 @@
+"""The account as people and programs see it: settings, a clock, reported facts, writes."""

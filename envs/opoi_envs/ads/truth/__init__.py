@@ -1,0 +1,1 @@
+"""What each action is worth: as it turned out, and as far as it can be known."""
