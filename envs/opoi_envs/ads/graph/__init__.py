@@ -1,0 +1,1 @@
+"""The account as a Graph-style HTTP API."""
