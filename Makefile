@@ -44,6 +44,9 @@ bench: $(READY)
 	$(BIN)/python benchmarks/episodes.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/environment.py
+	$(BIN)/python benchmarks/graph_api.py
+	$(BIN)/python benchmarks/realism.py
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \
