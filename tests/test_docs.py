@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -25,10 +26,16 @@ def blocks(name: str) -> list[tuple[str, str, str]]:
 @pytest.fixture
 def shell(tmp_path: Path) -> Path:
     """Make a folder in which `opoi` is the command of this checkout."""
-    command = tmp_path / "bin/opoi"
-    command.parent.mkdir()
-    command.write_text(f"#!{sys.executable}\nfrom opoi.cli import main\nmain()\n")
-    command.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    commands = {
+        "opoi": f"#!{sys.executable}\nfrom opoi.cli import main\nmain()\n",
+        "opoi-ads": f"#!{sys.executable}\nfrom opoi_envs.ads.graph.cli import main\nmain()\n",
+        "python": f'#!/bin/sh\nexec {sys.executable} "$@"\n',
+    }
+    for name, text in commands.items():
+        command = tmp_path / "bin" / name
+        command.write_text(text)
+        command.chmod(0o755)
     return tmp_path
 
 
@@ -39,7 +46,7 @@ def run(text: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md", "docs/ads.md"])
 def test_the_commands_of_a_document_run(name: str, shell: Path) -> None:
     tried = 0
     for mark, kind, text in blocks(name):
@@ -92,3 +99,18 @@ def test_the_tree_in_the_architecture_is_the_tree() -> None:
                 assert re.search(rf"\b{path.stem}\b", text), path
             if path.is_dir() and (path / "__init__.py").exists():
                 assert f"{path.name}/" in text, path
+
+
+def test_the_pages_of_the_archetypes_say_what_their_definitions_say() -> None:
+    """The figures of that document come from thousands of worlds; its script makes them again."""
+    spec = importlib.util.spec_from_file_location("make_archetypes", ROOT / "fixtures/make_archetypes.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    text = maker.TARGET.read_text()
+    for shape in maker.ARCHETYPES:
+        for part in maker.definition(shape):
+            assert part in text, part
+    assert text.count("\n## ") == len(maker.ARCHETYPES) >= 16
+    assert "no such world" not in text

@@ -14,7 +14,7 @@ LAYERS = [
     ["errors", "seeds"],
     ["types"],
     ["protocols", "wire", "progress"],
-    ["registry", "store"],
+    ["registry", "store", "testing"],
     ["models"],
     ["rollout", "executor", "settings"],
     ["strategies", "cleaning", "datasets"],
@@ -62,6 +62,33 @@ def test_a_module_imports_only_from_layers_above_its_own(path: Path) -> None:
 @pytest.mark.parametrize("path", ENVS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_environments_see_the_contract_and_nothing_else_of_the_harness(path: Path) -> None:
     assert units(path) <= SEEN_BY_ENVS
+
+
+ADS = {
+    "world": set(),
+    "account": {"world"},
+    "rows": {"world", "account"},
+    "truth": {"world", "account", "rows"},
+    "decision": set(),
+    "prompts": {"world"},
+    "tools": {"world", "account", "rows", "prompts"},
+    "env": {"world", "account", "truth", "decision", "prompts", "tools"},
+    "experts": {"world", "account", "rows", "truth"},
+    "stand_in": {"decision"},
+    "suite": {"world", "truth", "decision", "prompts", "env", "experts", "stand_in"},
+    "graph": {"world", "account"},
+    "gym": {"world", "account", "rows", "truth", "decision", "prompts", "tools", "env", "stand_in", "suite"},
+}
+"""Parts of the ad account, and what each may import: two faces of one account do not see each other."""
+
+
+@pytest.mark.parametrize("part", ADS)
+def test_parts_of_the_ad_account_see_only_what_lies_below_them(part: str) -> None:
+    for path in ENVS:
+        inside = path.relative_to(ROOT / "envs/opoi_envs").with_suffix("").parts
+        if inside[:2] == ("ads", part):
+            seen = {name.split(".")[2] for name in imported(path) if name.startswith("opoi_envs.ads.")}
+            assert seen - {part} <= ADS[part], path
 
 
 def test_the_harness_does_not_speak_of_ads() -> None:
