@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import date, timedelta
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from opoi_envs.ads.world.archetypes import ARCHETYPES, archetype_of
 from opoi_envs.ads.world.calendar import PLAIN_WEEKS, WEEKEND_WEEK, black_friday, season
 from opoi_envs.ads.world.campaign import HISTORY, Campaign
 from opoi_envs.ads.world.delivery import DELAYS, VISIBLE, Days, deliver, reported
-from opoi_envs.ads.world.noise import decay, mixed, normals, poisson, shares, uniforms, words
+from opoi_envs.ads.world.noise import decay, mixed, normals, poisson, uniforms, words
 from opoi_envs.ads.world.shapes import DIFFICULTIES, LEVELS, RESPONSES, STANDARD_OVERLAYS, response
 from opoi_envs.ads.world.world import World, budget_chance
 
@@ -654,23 +653,6 @@ def test_a_poisson_count_never_falls_as_the_rate_rises(one, two, quantile):
 def test_decay_is_the_exponential_to_twelve_digits(rate):
     found = float(decay(np.array([rate]))[0])
     assert abs(found - math.exp(-rate)) <= 1e-12 * math.exp(-rate)
-
-
-@given(st.integers(0, 10**6), st.lists(st.integers(0, 1000), min_size=1, max_size=12))
-def test_shares_are_the_largest_remainder_division(total, weights):
-    if not sum(weights):
-        weights[0] = 1
-    parts = shares(total, weights)
-    exact = [Fraction(total * weight, sum(weights)) for weight in weights]
-    assert sum(parts) == total
-    assert all(
-        math.floor(value) <= part <= math.ceil(value) for part, value in zip(parts, exact, strict=True)
-    )
-    rests = [(value - math.floor(value), -place) for place, value in enumerate(exact)]
-    given_more = [rests[place] for place, part in enumerate(parts) if part > exact[place] // 1]
-    given_less = [rests[place] for place, part in enumerate(parts) if part == exact[place] // 1]
-    assert not given_more or not given_less or min(given_more) > max(given_less)
-    assert shares(total, [7 * weight for weight in weights]) == parts
 
 
 def test_bulk_draws_have_the_moments_that_they_claim():

@@ -7,7 +7,7 @@ hundredths: what is printed is exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Set
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,7 +31,6 @@ Totals = list[int]
 
 _DELAYED = ("purchases", "revenue_cents")
 _AGES = np.array(DELAYS)
-N = TypeVar("N", int, Ints)
 M = TypeVar("M")
 
 
@@ -160,18 +159,23 @@ class View:
         account = self.account
         if node is None:
             return sum(self.audience(each, last) for each in account.of_kind("campaign")) or 1
-        campaign = account.campaign_of(node)
-        mine = {ad.id for ad in account.below(node, "ad")}
+        return self.people(account.campaign_of(node), {ad.id for ad in account.below(node, "ad")}, last)
+
+    def people(self, campaign: Node, ads: Set[str], last: int) -> int:
+        """Return how many people some ads of a campaign can reach.
+
+        Args:
+            campaign: The campaign.
+            ads: Ids of the ads.
+            last: As for `audience`.
+        """
         size = 0
-        for line in account.books.lines(campaign):
-            if line.id != campaign.id and account.nodes[line.id].created > last:
-                continue
-            shares = [
-                share for ad, share in zip(line.ads, line.spend_shares.tolist(), strict=True) if ad.id in mine
-            ]
-            size += (
-                line.audience if len(shares) == len(line.ads) else int(line.audience * min(1.0, sum(shares)))
-            )
+        for line in self.account.books.lines(campaign):
+            if line.id == campaign.id or self.account.nodes[line.id].created <= last:
+                shares = zip(line.ads, line.spend_shares.tolist(), strict=True)
+                mine = [share for ad, share in shares if ad.id in ads]
+                whole = len(mine) == len(line.ads)
+                size += line.audience if whole else int(line.audience * sum(mine))
         return max(1, size)
 
     def window(self, first: int, last: int) -> str:
@@ -197,9 +201,3 @@ def ratios(above: Ints, below: Ints | int) -> Ints:
     safe = np.maximum(below, 1)
     result: Ints = (2 * above + safe) // (2 * safe)
     return result
-
-
-def add_up(many: Iterable[Totals]) -> Totals:
-    """Return the sum of totals, column by column."""
-    rows = list(many)
-    return [sum(column) for column in zip(*rows, strict=True)] if rows else [0] * len(COLUMNS)

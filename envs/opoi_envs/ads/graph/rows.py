@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cmp_to_key
+from functools import cmp_to_key, partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def rows_of(site: Site, query: Query, most: int = SYNCHRONOUS) -> list[Row]:
         for name, ads in groups.items():
             places = [row for row, _ in ads]
             node = site.account.nodes[name] if query.level != "account" else None
-            people = _audience(site, campaign, node, ads)
+            people = partial(site.view.people, campaign, {ad.id for _, ad in ads})
             tables.append((node, sums[:, places].sum(axis=1), people))
     if query.level == "account" and tables:
         audiences = [each[2] for each in tables]
@@ -169,28 +169,6 @@ def _rows(
 
 def _weight(query: Query, members: list[int]) -> int:
     return sum(query.family.weights[member] for member in members) if query.family else 1
-
-
-def _audience(
-    site: Site, campaign: Node, node: Node | None, ads: list[tuple[int, Node]]
-) -> Callable[[int], int]:
-    """Return how many people the ads can reach, as a function of the last day that is looked at.
-
-    Ads created later do not count, so that the reach of past days stays as it is.
-    """
-    account = site.account
-    mine = {ad.id for _, ad in ads}
-    parts: list[tuple[int, int]] = []
-    for line in account.books.lines(campaign):
-        shares = [
-            float(share) for ad, share in zip(line.ads, line.spend_shares, strict=True) if ad.id in mine
-        ]
-        if shares:
-            whole = len(shares) == len(line.ads) and (node is None or node.kind == "campaign")
-            size = line.audience if whole else int(line.audience * min(1.0, sum(shares)))
-            born = account.nodes[line.id].created if line.id != campaign.id else 0
-            parts.append((born, size))
-    return lambda last: max(1, sum(size for born, size in parts if born <= last))
 
 
 def _text(site: Site, query: Query, row: Row, name: str) -> str | None:

@@ -21,7 +21,6 @@ __all__ = [
     "mixed",
     "normals",
     "poisson",
-    "shares",
     "uniforms",
     "words",
 ]
@@ -145,20 +144,3 @@ def poisson(rates: Floats, quantiles: Floats) -> Ints:
         term *= rate
         term /= number
         reached += term
-
-
-def shares(total: int, weights: npt.ArrayLike) -> list[int]:
-    """Divide a total by integer weights so that the parts add up to it (largest remainder).
-
-    Args:
-        total: Not negative.
-        weights: Not negative integers with a sum above 0; equal remainders go to the first.
-    """
-    parts = np.asarray(weights, dtype=object)
-    whole = int(parts.sum())
-    floors = [total * int(part) // whole for part in parts]
-    rests = [total * int(part) % whole for part in parts]
-    order = sorted(range(len(floors)), key=lambda place: (-rests[place], place))
-    for place in order[: total - sum(floors)]:
-        floors[place] += 1
-    return floors
