@@ -30,7 +30,7 @@ class Slow:
     def complete(self, messages, tools, *, seed):
         time.sleep(0.002)
         if next(self.calls) == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
         return self.inner.complete(messages, tools, seed=seed)
 
 model = Slow()
@@ -143,24 +143,12 @@ def test_a_run_killed_ten_times_and_resumed_gives_the_bytes_of_an_undisturbed_on
 def test_an_interrupt_ends_in_order_and_the_run_goes_on(tmp_path: Path, files_of: Files) -> None:
     (tmp_path / "slow.py").write_text(SLOW_MODEL)
     options = ["--model", f"{tmp_path}/slow.py:model", "--n", "10", "--runs", "2", "--resamples", "200", "-q"]
-    command = [
-        sys.executable,
-        "-c",
-        "from opoi.cli import main; main()",
-        "run",
-        *options,
-        "--out",
-        str(tmp_path / "a"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    part = tmp_path / "a" / "rollouts.jsonl.part"
-    while process.poll() is None and not (part.exists() and part.stat().st_size):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "--resume" in said
-    assert "Traceback" not in said
-    assert opoi("run", "--resume", "-q", "--out", str(tmp_path / "a")).returncode == 0
+    out = ("--out", str(tmp_path / "a"))
+    stopped = opoi("run", *options, *out, SIGNAL="SIGINT", DIE_AT_CALL="40")
+    assert stopped.returncode == 130
+    assert "--resume" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert (tmp_path / "a/rollouts.jsonl.part").stat().st_size
+    assert opoi("run", "--resume", "-q", *out).returncode == 0
     assert opoi("run", *options, "--out", str(tmp_path / "b")).returncode == 0
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
