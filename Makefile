@@ -4,11 +4,12 @@ BIN := .venv/bin
 READY := .venv/ready
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
-.PHONY: help setup demo test lint wheel-test bench lock clean
+.PHONY: help setup demo test numpy-floor lint wheel-test bench lock clean
 
 help:
 	@echo "make demo        60 scenarios, OPOI and OPCD, a table and a page (under a minute after set-up)"
 	@echo "make test        the tests"
+	@echo "make numpy-floor  the golden digests under the oldest numpy (Python 3.11, 3.12)"
 	@echo "make lint        ruff and mypy"
 	@echo "make wheel-test  build the wheel, install it alone, run it"
 	@echo "make bench       speed and memory, as ratios inside one run (minutes)"
@@ -31,6 +32,11 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/pytest -q -n 2 --dist loadgroup
+
+numpy-floor: $(READY)
+	$(BIN)/uv pip install --quiet --target .venv/numpy-floor numpy==1.26.4 \
+	  || $(BIN)/uv pip install --system-certs --quiet --target .venv/numpy-floor numpy==1.26.4
+	PYTHONPATH=.venv/numpy-floor $(BIN)/pytest -q tests/test_golden.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

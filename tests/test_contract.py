@@ -113,6 +113,7 @@ def test_stand_in_and_expert_play_a_whole_case(suite: Suite, scenarios: list[Sce
             assert verdict.action in suite.actions
             assert (verdict.kind == "approve") == (verdict.action == trace.decision.action)
             assert verdict.claims
+            assert verdict.feedback
             told = {hidden.fact for hidden in scenario.truth.hidden}
             for claim in verdict.claims:
                 if claim.origin == "observable":

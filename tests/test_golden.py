@@ -29,3 +29,9 @@ def test_a_small_run_gives_the_bytes_of_the_fixtures(suite: str, tmp_path: Path)
     golden = FIXTURES / "golden" / suite
     assert (tmp_path / "run/scenarios.jsonl").read_text() == (golden / "scenarios.jsonl").read_text()
     assert digests == json.loads((golden / "digests.json").read_text())
+
+
+def test_an_account_after_writes_says_what_it_said() -> None:
+    digests = maker().account()  # type: ignore[attr-defined]
+    assert digests == json.loads((FIXTURES / "golden/ads/account.json").read_text())
+    assert len(set(digests.values())) == len(digests)

@@ -74,8 +74,13 @@ def tool_calls(
         valid: Whether arguments fit the schema. Otherwise names and arguments are anything: other tools,
             broken JSON, values of other types, NaN.
         also: Further argument values to try, e.g. ids that exist.
+
+    Raises:
+        ValueError: There are no tools, or a schema cannot be drawn from; see `arguments`.
     """
     listed = tuple(tools)
+    if not listed:
+        raise ValueError("no tools to call")
     extra = st.nothing() if also is None else also
     if valid:
         calls = [
@@ -85,7 +90,7 @@ def tool_calls(
     else:
         names = st.sampled_from([tool.name for tool in listed]) | st.text(max_size=20)
         fields = st.sampled_from(
-            sorted({key for tool in listed for key in tool.parameters["properties"]} or {""})
+            sorted({key for tool in listed for key in tool.parameters.get("properties", {})} or {""})
         )
         objects = st.dictionaries(fields | st.text(max_size=8), _ANYTHING, max_size=4)
         chosen = st.tuples(names, (objects | _ANYTHING | extra).map(_loose) | st.text(max_size=40))
@@ -138,7 +143,17 @@ def _loose(value: object) -> str:
     return json.dumps(value)
 
 
+_UNDERSTOOD = {
+    *("type", "enum", "const", "anyOf", "$ref", "$defs", "title", "description", "default"),
+    *("properties", "required", "additionalProperties", "items", "minItems", "maxItems"),
+    *("minLength", "maxLength", "minimum", "maximum"),
+}
+
+
 def _value(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    strange = sorted(set(schema) - _UNDERSTOOD)
+    if strange:
+        raise ValueError(f"cannot draw values for the keyword {strange[0]!r}")
     if "$ref" in schema:
         return _value(defs[schema["$ref"].rpartition("/")[2]], defs)
     if "enum" in schema:
@@ -147,7 +162,9 @@ def _value(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> st.SearchStrat
         return st.just(schema["const"])
     if "anyOf" in schema:
         return st.one_of([_value(each, defs) for each in schema["anyOf"]])
-    kinds = schema.get("type", [])
+    kinds = schema.get("type")
+    if not kinds:
+        raise ValueError("cannot draw values of a schema without `type`, `enum`, `const`, `anyOf` or `$ref`")
     return st.one_of([_typed(kind, schema, defs) for kind in ([kinds] if isinstance(kinds, str) else kinds)])
 
 
@@ -156,16 +173,14 @@ def _typed(kind: str, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> st.
     if kind == "object":
         return _object(schema, defs)
     if kind == "array":
-        return st.lists(
-            _value(schema["items"], defs),
-            min_size=schema.get("minItems", 0),
-            max_size=schema.get("maxItems", 4),
-        )
+        least = schema.get("minItems", 0)
+        items = _value(schema["items"], defs) if "items" in schema else _ANYTHING
+        return st.lists(items, min_size=least, max_size=schema.get("maxItems", least + 4))
     if kind == "string":
         printable = st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"])
-        return st.text(
-            printable, min_size=schema.get("minLength", 0), max_size=min(schema.get("maxLength", 40), 80)
-        )
+        least = schema.get("minLength", 0)
+        most = min(schema.get("maxLength", least + 40), least + 80)
+        return st.text(printable, min_size=least, max_size=most)
     if kind == "integer":
         return st.integers(low, high)
     if kind == "number":

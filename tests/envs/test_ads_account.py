@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from opoi_envs.ads import rows
 from opoi_envs.ads.account.account import MAXIMUM_BUDGET, Account
 from opoi_envs.ads.account.books import LEARNING_DAYS, LEARNING_LOSS
-from opoi_envs.ads.account.nodes import MINIMUM_BUDGET, Refused
+from opoi_envs.ads.account.nodes import MINIMUM_BUDGET, Refused, usual
 from opoi_envs.ads.account.view import COLUMNS, View
 from opoi_envs.ads.truth.outcomes import realised
 from opoi_envs.ads.world.delivery import Days
@@ -651,3 +651,63 @@ def test_a_view_shows_what_is_after_a_reset_and_as_many_changes_as_before():
     account.reset()
     account.change(_focus(account), name="x")
     assert view.daily(None).shape == View(account).daily(None).shape
+
+
+# ---------------------------------------------------------------- lifetime budgets, deletions, reading back
+
+
+def test_a_lifetime_budget_is_paced_over_thirty_days_and_never_overspent():
+    for world in (SHARED, SPREAD):
+        account = Account(world)
+        node = _focus(account)
+        owner = node if node.budget_cents is not None else account.node(node.children[0])
+        daily = account.daily_budget(owner)
+        account.change(owner, budget_cents=30 * daily, budget_kind="lifetime")
+        assert account.daily_budget(owner) == daily
+        assert not account.learning(node)
+        account.advance(7)
+        assert account.books.spent(owner) == pytest.approx(0.95 * 7 * daily, rel=0.06)
+        account.advance(60)
+        assert 0.8 * 30 * daily < account.books.spent(owner) <= 30 * daily
+        before = account.books.spent(owner)
+        account.change(owner, budget_cents=daily, budget_kind="daily")
+        account.advance(7)
+        assert account.books.spent(owner) == pytest.approx(0.95 * 7 * daily, rel=0.06)
+        assert before > 0
+
+
+def test_a_deleted_ad_set_owns_needs_and_receives_no_budget():
+    account = Account(SHARED)
+    campaign = account.create("campaign", name="x", budget_cents=9000)
+    one, two = (account.create("adset", name=name, parent=campaign.id) for name in "ab")
+    account.change(two, status="DELETED")
+    dump = _dump(account)
+    with pytest.raises(Refused, match="deleted"):
+        account.share_out(campaign, {one.id: 5000, two.id: 4000})
+    assert _dump(account) == dump
+    account.share_out(campaign, {one.id: 5000})
+    assert (account.daily_budget(campaign), two.budget_cents) == (5000, None)
+    account.change(one, status="DELETED")
+    account.change(campaign, budget_cents=7000)
+    assert account.daily_budget(campaign) == 7000
+
+
+def test_objects_were_last_updated_on_the_day_of_their_last_logged_change():
+    for world in WORLDS[:20]:
+        account = Account(world)
+        for event in account.events:
+            assert account.node(event.node).updated >= event.day
+
+
+def test_writing_back_what_stands_there_resets_nothing():
+    account = Account(SHARED)
+    node = _focus(account)
+    ad_set = account.node(node.children[0])
+    ad = account.node(ad_set.children[0])
+    events = list(account.events)
+    account.change(node, bid_strategy=usual(node, "bid_strategy"))
+    account.change(ad_set, targeting=usual(ad_set, "targeting"))
+    account.change(ad, creative=usual(ad, "creative"))
+    assert account.events == events
+    account.change(ad_set, targeting={"age_max": 40})
+    assert account.events != events

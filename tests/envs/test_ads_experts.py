@@ -344,3 +344,25 @@ def test_experts_of_one_difficulty_judge_by_the_prior_of_their_suite():
         verdict = HARD.experts["knows_client"](scenario, _trace(scenario, ""))
         assert verdict.action == best(hopes, tolerance(world.focus))[0]
     assert checked > 10
+
+
+def test_who_knows_of_a_tracking_outage_does_not_decide_against_it():
+    """Told that sales were missed, cutting is wrong: nobody who says so cuts."""
+    told = [
+        scenario
+        for scenario in suite.scenarios(500, 23)
+        if any(item.fact.metric == "untracked_purchases" for item in scenario.truth.hidden)
+        and len(scenario.truth.hidden) <= 5
+    ]
+    assert len(told) >= 8
+    for scenario in told:
+        verdict = EXPERTS["knows_client"](scenario, _trace(scenario, "maintain"))
+        lone = World(scenario.seed).focus.overlay.name == "none"
+        assert verdict.action in ("maintain", "scale_up") or not lone, verdict.feedback
+
+
+def test_what_is_kept_back_reaches_no_prompt():
+    for scenario in CASES[:60]:
+        verdict = EXPERTS["terse"](scenario, _trace(scenario, "maintain"))
+        assert not any(claim.told for claim in verdict.claims)
+        assert verdict.reason == ""

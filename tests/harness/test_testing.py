@@ -72,6 +72,8 @@ def test_cases_and_reviews_come_from_the_suites_experts_and_survive_json(name, d
     [
         ({"type": "integer", "minimum": 3, "maximum": 5}, lambda value: value in (3, 4, 5)),
         ({"type": "string", "minLength": 2, "maxLength": 3}, lambda value: 2 <= len(value) <= 3),
+        ({"type": "string", "minLength": 90}, lambda value: len(value) >= 90),
+        ({"type": "array", "minItems": 6}, lambda value: len(value) >= 6),
         ({"enum": ["a", None]}, lambda value: value in ("a", None)),
         ({"const": 7}, lambda value: value == 7),
         ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, lambda value: value in (None, True, False)),
@@ -93,6 +95,21 @@ def test_arguments_fit_their_schema(schema, fits):
         find(arguments(schema), lambda value: not fits(value), settings=settings(max_examples=200))
 
 
-def test_a_schema_that_is_not_understood_is_refused():
-    with pytest.raises(ValueError, match="'date'"):
-        arguments({"type": "date"})
+@pytest.mark.parametrize(
+    ("schema", "word"),
+    [
+        ({"type": "date"}, "'date'"),
+        ({}, "without `type`"),
+        ({"oneOf": [{"type": "null"}]}, "'oneOf'"),
+        ({"type": "integer", "exclusiveMinimum": 0}, "'exclusiveMinimum'"),
+        ({"type": "object", "properties": {"a": {"type": "string", "pattern": "x"}}}, "'pattern'"),
+    ],
+)
+def test_a_schema_that_is_not_understood_is_refused(schema, word):
+    with pytest.raises(ValueError, match=word):
+        arguments(schema)
+
+
+def test_calls_of_no_tools_are_refused():
+    with pytest.raises(ValueError, match="no tools"):
+        tool_calls([])

@@ -74,7 +74,6 @@ STAGES: dict[str, str] = {
 _PREFIX: dict[Kind, str] = {"campaign": "cmp_", "adset": "set_", "ad": "ad_"}
 _KIND: dict[str, Kind] = {prefix: kind for kind, prefix in _PREFIX.items()}
 _AT = {name: place for place, name in enumerate(COLUMNS)}
-_LENGTHS = (*range(1, 15), 28, 90)
 
 
 # ---------------------------------------------------------------- names
@@ -200,40 +199,63 @@ def _tenths(new: int, old: int) -> int:
 # ---------------------------------------------------------------- all that can be printed
 
 
-def printable(view: View, campaigns: Sequence[Node]) -> set[int]:
-    """Return the size of every number that tools can print about campaigns as a whole, in hundredths.
+def printable(view: View, nodes: Sequence[Node]) -> set[int]:
+    """Return the size of every number that tools can print about campaigns or ad sets, in hundredths.
 
-    Covers single days, presets, compared windows and their changes in percent (without the sign), the
-    funnel, and budgets, past ones included. Where a ratio is undefined a number may stand that no tool
-    prints. Ad sets and segments are left out: their many small counts would leave no number free.
+    Covers single days and presets, and budgets, past ones included; of campaigns also compared windows with
+    their changes in percent (without the sign), and the funnel. Where a ratio is undefined a number may
+    stand that no tool prints.
+
+    Args:
+        view: The account on its today.
+        nodes: Objects of one kind.
     """
-    running = np.array([view.running(node) for node in campaigns])
+    running = np.array([view.running(node) for node in nodes])
+    audience = np.array([[view.audience(node)] for node in nodes])
     whole = running.shape[2] - 1
-    starts = [whole - n for n in _LENGTHS] + [whole - 2 * n for n in range(1, 15)]
-    ends = [whole] * len(_LENGTHS) + [whole - n for n in range(1, 15)]
-    days = list(range(whole - 28, whole))
-    windows = running[:, :, [*ends, *(day + 1 for day in days)]] - running[:, :, [*starts, *days]]
-    imp, clk, spend = (windows[:, _AT[name]] for name in ("impressions", "link_clicks", "spend_cents"))
-    pur, rev = windows[:, _AT["purchases"]], windows[:, _AT["revenue_cents"]]
-    audience = np.array([[view.audience(node)] for node in campaigns])
-    ctr, cpa, roas = ratios(clk * 10000, imp), ratios(spend, pur), ratios(rev * 100, spend)
-    compared = np.stack((spend, ctr, 100 * pur, cpa, roas))
-    now, before = compared[:, :, :14], compared[:, :, len(_LENGTHS) : len(_LENGTHS) + 14]
-    changes = _all_tenths(now, np.maximum(before, 1))
-    stages = [windows[:, _AT[name]] for name in STAGES.values()]
-    shown = (
-        *(rev, 100 * imp, ratios(spend * 1000, imp), ratios(spend, clk), compared, 10 * np.abs(changes)),
-        *(100 + ratios(100 * imp, audience), *(100 * stage for stage in stages)),
-        *(10 * ratios(1000 * stage, clk) for stage in stages),
-    )
-    sizes: set[int] = set(np.concatenate([each.ravel() for each in shown]).tolist())
-    names = {node.id for node in campaigns}
+    spans = [(whole - length, whole) for length in PRESETS.values()]
+    spans += [(day, day + 1) for day in range(whole - 28, whole)]
+    sizes = set[int]()
+    if nodes[0].kind == "campaign":
+        now = [(whole - length, whole) for length in range(1, 15)]
+        before = [(whole - 2 * length, whole - length) for length in range(1, 15)]
+        spans += [*now, *before]
+        sizes |= _changes(_windows(running, now), _windows(running, before))
+    windows = _windows(running, spans)
+    imp, _, clk, spend, *stages, pur, rev = (windows[:, column] for column in range(len(COLUMNS)))
+    shown = [spend, 100 * imp, 100 * clk, 100 * pur, rev, ratios(clk * 10000, imp), ratios(spend * 1000, imp)]
+    shown += [
+        ratios(spend, clk),
+        ratios(spend, pur),
+        ratios(rev * 100, spend),
+        100 + ratios(100 * imp, audience),
+    ]
+    if nodes[0].kind == "campaign":
+        shown += [100 * stage for stage in stages]
+        shown += [10 * ratios(1000 * stage, clk) for stage in (*stages, pur)]
+    sizes.update(np.concatenate([each.ravel() for each in shown]).tolist())
+    names = {node.id for node in nodes}
     for event in view.account.events:
         if event.node in names:
             sizes.update(value for value in (event.old, event.new) if isinstance(value, int))
-    return sizes | {view.account.daily_budget(node) for node in campaigns}
+    return sizes | {view.account.daily_budget(node) for node in nodes}
 
 
-def _all_tenths(new: Ints, old: Ints) -> Ints:
-    result: Ints = (2000 * (new - old) + old) // (2 * old)
+def _windows(running: Ints, spans: Sequence[tuple[int, int]]) -> Ints:
+    """Return sums over windows, shape (objects, columns, windows), from running totals."""
+    starts, ends = zip(*spans, strict=True)
+    result: Ints = running[:, :, ends] - running[:, :, starts]
     return result
+
+
+def _changes(now: Ints, before: Ints) -> set[int]:
+    """Return the size of the changes in percent of what is compared, in hundredths."""
+
+    def compared(windows: Ints) -> Ints:
+        imp, _, clk, spend, _, _, _, pur, rev = (windows[:, column] for column in range(len(COLUMNS)))
+        return np.stack(
+            (spend, ratios(clk * 10000, imp), 100 * pur, ratios(spend, pur), ratios(rev * 100, spend))
+        )
+
+    new, old = compared(now), np.maximum(compared(before), 1)
+    return set(np.abs(10 * ((2000 * (new - old) + old) // (2 * old))).ravel().tolist())

@@ -79,8 +79,10 @@ class AdsSuite:
 
     def expected(self, scenario: Scenario, facts: Iterable[Fact]) -> dict[str, float]:
         """Return the expected utility of each action given facts; see `opoi.protocols.Suite.expected`."""
-        seen = evidence_in(facts, scenario.entity, scenario.as_of)
-        return expected(World(scenario.seed).focus, seen, self._prior)
+        focus = World(scenario.seed).focus
+        parts = [f"set_{ad_set.id}" for ad_set in focus.ad_sets]
+        seen = evidence_in(facts, scenario.entity, scenario.as_of, parts)
+        return expected(focus, seen, self._prior)
 
     def decide(self, text: str) -> Decision:
         """Read a final answer strictly; see `opoi_envs.ads.decision.decide`."""

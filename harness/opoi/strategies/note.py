@@ -73,7 +73,9 @@ def feedback_text(verdict: Verdict, form: Form, *, entity: str) -> str:
     """
     parts = [f"{verdict.kind.capitalize()} ({entity}): {verdict.phrase}."]
     if form in ("verdict+reason", "all"):
-        missing = [claim.text for claim in verdict.claims if claim.text not in verdict.feedback]
+        missing = [
+            claim.text for claim in verdict.claims if claim.told and claim.text not in verdict.feedback
+        ]
         parts += [verdict.feedback, *([f"Reason: {' '.join(missing)}"] if missing else [])]
     if form in ("verdict+outcome", "all") and verdict.outcome:
         parts.append(f"What happened next: {verdict.outcome}")

@@ -23,11 +23,13 @@ class Claim(Value, frozen=True, kw_only=True):
         text: A sentence.
         origin: What it rests on. Only `observable` claims can be verified by the agent.
         facts: The values it states.
+        told: Whether the expert says it; one that is kept back never reaches a prompt.
     """
 
     text: str
     origin: Origin
     facts: tuple[Fact, ...] = ()
+    told: bool = True
 
 
 class Verdict(Value, frozen=True, kw_only=True):
@@ -55,8 +57,8 @@ class Verdict(Value, frozen=True, kw_only=True):
 
     @property
     def reason(self) -> str:
-        """All claims as running text."""
-        return " ".join(claim.text for claim in self.claims)
+        """The claims that the expert says, as running text."""
+        return " ".join(claim.text for claim in self.claims if claim.told)
 
 
 class Review(Value, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from opoi_envs.ads.account.nodes import (
     Node,
     Refused,
     Status,
+    usual,
 )
 from opoi_envs.ads.account.tree import Tree
 from opoi_envs.ads.world.delivery import BLOCK
@@ -81,6 +82,9 @@ class Account(Tree):
         self._check(node, settings)
         if check_only:
             return
+        if "budget_cents" in settings or "budget_kind" in settings:
+            cents = settings.get("budget_cents", node.budget_cents)
+            self._set_budget(node, cents, settings.get("budget_kind", node.budget_kind))
         for name, value in settings.items():
             self._set(node, name, value)
         node.updated = self.today
@@ -115,6 +119,7 @@ class Account(Tree):
             parent=parent,
             budget_cents=budget_cents,
             budget_kind=budget_kind,
+            since=self.today,
             created=self.today,
             updated=self.today,
             extra=extra,
@@ -142,13 +147,15 @@ class Account(Tree):
         Raises:
             Refused: A budget is missing or not acceptable; nothing has changed.
         """
-        missing = [child for child in campaign.children if child not in budgets]
-        unknown = [name for name in budgets if name not in campaign.children]
-        if campaign.budget_cents is None or missing or unknown:
+        living = [child.id for child in self.living(campaign)]
+        gone = [name for name in budgets if name in campaign.children and name not in living]
+        if gone:
+            raise Refused("deleted", f"adset {gone[0]} is deleted", "leave it out", field="adset_budgets")
+        if campaign.budget_cents is None or set(budgets) != set(living):
             raise Refused(
                 "budget_elsewhere",
                 f"campaign {campaign.id}: budgets are needed for exactly its ad sets",
-                f"ad sets: {', '.join(campaign.children)}",
+                f"ad sets: {', '.join(living)}",
                 field="adset_budgets",
             )
         for child, cents in budgets.items():
@@ -161,11 +168,12 @@ class Account(Tree):
             for child in budgets
         }
         whole = math.fsum(shares.values())
-        old, campaign.budget_cents = campaign.budget_cents, None
+        old, campaign.budget_cents = self.daily_budget(campaign), None
         for child, cents in budgets.items():
             before = int(old * shares[child] / whole + 0.5) if whole else 0
-            self.nodes[child].budget_cents = cents
-            self.nodes[child].updated = self.today
+            node = self.nodes[child]
+            node.budget_cents, node.budget_kind, node.since = cents, "daily", self.today
+            node.updated = self.today
             self.events.append(self._budget_event(child, before, cents))
         campaign.updated = self.today
         self.version += 1
@@ -180,6 +188,8 @@ class Account(Tree):
             raise ValueError("the clock does not run backwards")
         while days:
             step = min(days, BLOCK - (self.today - self.world.as_of) % BLOCK)
+            if any(node.budget_kind == "lifetime" for node in self.nodes.values()):
+                step = 1  # what is left decides what the next day may spend
             self.books.play(step)
             self.today += step
             days -= step
@@ -202,27 +212,28 @@ class Account(Tree):
             return
         parent = above or (self.nodes[node.parent] if node.parent else None)
         shared = parent is not None and parent.budget_cents is not None
-        spread = node.kind == "campaign" and any(
-            self.nodes[child].budget_cents is not None for child in node.children
-        )
-        if node.kind == "ad" or shared or spread:
-            owner = {"ad": "its ad set or campaign", "adset": "its campaign"}.get(node.kind, "its ad sets")
+        parts = self.living(node) if node.kind == "campaign" else []
+        if node.kind == "ad" or shared or any(child.budget_cents is not None for child in parts):
+            owner = {"ad": "its ad set or campaign has", "adset": "its campaign has"}.get(node.kind)
             raise Refused(
                 "budget_elsewhere",
-                f"{node.kind} {node.id} has no budget of its own: {owner} has",
+                f"{node.kind} {node.id} has no budget of its own: {owner or 'its ad sets have'}",
                 "change the budget where it is owned",
                 field="daily_budget",
             )
         _check_budget(node, settings["budget_cents"])
 
+    def _set_budget(self, node: Node, cents: int | None, kind: BudgetKind) -> None:
+        if cents is None or (cents, kind) == (node.budget_cents, node.budget_kind):
+            return
+        old = self.daily_budget(node) if node.budget_cents is not None else 0
+        node.budget_cents, node.budget_kind, node.since = cents, kind, self.today
+        self.events.append(self._budget_event(node.id, old, self.daily_budget(node)))
+
     def _set(self, node: Node, name: str, value: Any) -> None:  # noqa: ANN401 - any setting
-        if name == "budget_cents":
-            old = node.budget_cents or 0
-            if value == old:
-                return
-            node.budget_cents = value
-            self.events.append(self._budget_event(node.id, old, value))
-        elif name == "status":
+        if name in ("budget_cents", "budget_kind"):
+            return
+        if name == "status":
             if value == node.status:
                 return
             long = value == "ACTIVE" and self.today - self.stopped(node) >= _LONG_PAUSE
@@ -230,10 +241,8 @@ class Account(Tree):
             node.status = value
         elif name == "name":
             node.name = value
-        elif name == "budget_kind":
-            node.budget_kind = value
         else:
-            if name in _SETTLES and node.extra.get(name) != value:
+            if name in _SETTLES and node.extra.get(name, usual(node, name)) != value:
                 self.events.append(Event(self.today, node.id, "edited", None, name, significant=True))
             node.extra[name] = value
 

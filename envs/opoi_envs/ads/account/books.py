@@ -21,6 +21,10 @@ LEARNING_LOSS = 0.8
 """Conversions per dollar on those days, against usual: CPA x 1.25."""
 
 
+_HIGHEST = 1.4
+"""A day spends no more than this multiple of what is planned for it."""
+
+
 class Books:
     """Facts of an account's ads: the history of its world, and the days that have happened since.
 
@@ -78,6 +82,14 @@ class Books:
                 for line, part in zip(self.lines(campaign), self._facts[campaign.id], strict=True)
             ]
 
+    def spent(self, owner: Node) -> int:
+        """Return the cents spent since an object's budget was set."""
+        campaign = self._tree.campaign_of(owner)
+        mine = {ad.id for ad in self._tree.below(owner, "ad")}
+        rows = [row for row, name in enumerate(self.ads(campaign)) if name in mine]
+        start = max(0, owner.since - self._tree.first_day)
+        return int(self.days(campaign).spend_cents[rows, start:].sum()) if rows else 0
+
     def references(self, campaign: Node) -> dict[str, float]:
         """Return the reference budget of each ad in cents: how a common budget is shared."""
         return {
@@ -119,8 +131,14 @@ class Books:
         weights = 0.0
         for other in running:
             weights += references[other.id]
-        cents = owner.budget_cents or 0
-        return cents * references[ad.id] / weights / (30 if owner.budget_kind == "lifetime" else 1)
+        return self._today(owner) * references[ad.id] / weights
+
+    def _today(self, owner: Node) -> float:
+        """Return the cents that a budget allows for the coming day: a lifetime budget, what it has left."""
+        pace = self._tree.daily_budget(owner)
+        if owner.budget_kind == "daily" or owner.budget_cents is None:
+            return pace
+        return min(pace, max(0, owner.budget_cents - self.spent(owner)) / _HIGHEST)
 
     def _learning(self, line: Campaign, offset: int, count: int) -> Floats:
         """Return the efficiency of each ad and day against usual: lower while an ad set learns anew.

@@ -10,6 +10,7 @@ from opoi_envs.ads.world.world import World
 
 __all__ = [
     "KINDS",
+    "LIFETIME",
     "MINIMUM_BUDGET",
     "SIGNIFICANT",
     "STATUSES",
@@ -19,8 +20,10 @@ __all__ = [
     "Node",
     "Refused",
     "Status",
+    "daily_pace",
     "nodes_of",
     "past_events",
+    "usual",
 ]
 
 Kind = Literal["campaign", "adset", "ad"]
@@ -35,6 +38,9 @@ KINDS: tuple[Kind, ...] = ("campaign", "adset", "ad")
 
 STATUSES: tuple[Status, ...] = ("ACTIVE", "PAUSED", "ARCHIVED", "DELETED")
 """What can be set; `DELETED` is final."""
+
+LIFETIME = 30
+"""Days that a lifetime budget is meant for."""
 
 MINIMUM_BUDGET = 100
 """Least daily budget in cents."""
@@ -91,9 +97,10 @@ class Node(Struct, kw_only=True):
         children: Ids of ad sets or ads, in the order of creation.
         budget_cents: Its own budget; None where another level owns it.
         budget_kind: Whether that is a budget a day or for its whole life.
+        since: Ordinal of the day since which that budget has been set.
         created: Ordinal of the day of creation.
         updated: Ordinal of the day of the last change.
-        extra: Settings that bear on nothing in the simulation but are kept and shown.
+        extra: Further settings, kept and shown; a change of some of them resets learning.
     """
 
     id: str
@@ -104,9 +111,30 @@ class Node(Struct, kw_only=True):
     children: list[str] = field(default_factory=list)
     budget_cents: int | None = None
     budget_kind: BudgetKind = "daily"
+    since: int = 0
     created: int
     updated: int
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+def daily_pace(cents: int, kind: BudgetKind) -> int:
+    """Return the cents a day that a budget comes to; a lifetime budget is meant for `LIFETIME` days."""
+    return cents if kind == "daily" else cents // LIFETIME
+
+
+def usual(node: Node, name: str) -> Any:  # noqa: ANN401 - any setting
+    """Return what a setting that was never written stands at."""
+    if name == "creative":
+        return f"7{int(node.id):015d}"
+    return {
+        "bid_strategy": "LOWEST_COST_WITHOUT_CAP",
+        "optimization_goal": "OFFSITE_CONVERSIONS",
+        "targeting": {
+            "age_max": 65,
+            "age_min": 18,
+            "geo_locations": {"countries": ["AU", "CA", "GB", "US"]},
+        },
+    }.get(name)
 
 
 def nodes_of(world: World) -> dict[str, Node]:

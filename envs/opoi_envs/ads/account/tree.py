@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opoi_envs.ads.account.nodes import Event, Kind, Node, Refused, nodes_of, past_events
+from opoi_envs.ads.account.nodes import Event, Kind, Node, Refused, daily_pace, nodes_of, past_events
 from opoi_envs.ads.world.campaign import HISTORY
 from opoi_envs.ads.world.world import World
 
@@ -32,6 +32,8 @@ class Tree:
         self.today = self.world.as_of
         self.nodes: dict[str, Node] = nodes_of(self.world)
         self.events: list[Event] = past_events(self.world)
+        for event in self.events:
+            self.nodes[event.node].updated = event.day
 
     @property
     def first_day(self) -> int:
@@ -82,11 +84,16 @@ class Tree:
             return "ACTIVE"
         return above if above != "PAUSED" else {"adset": "ADSET_PAUSED"}.get(parent.kind, "CAMPAIGN_PAUSED")
 
-    def daily_budget(self, campaign: Node) -> int:
-        """Return the cents that a campaign may spend a day, whoever owns the budget."""
-        if campaign.budget_cents is not None:
-            return campaign.budget_cents
-        return sum(self.nodes[child].budget_cents or 0 for child in campaign.children)
+    def living(self, node: Node) -> list[Node]:
+        """Return the children of an object that are not deleted."""
+        children = (self.nodes[child] for child in node.children)
+        return [child for child in children if child.status != "DELETED"]
+
+    def daily_budget(self, node: Node) -> int:
+        """Return the cents that an object may spend a day: its own budget, or those of its living parts."""
+        if node.budget_cents is not None:
+            return daily_pace(node.budget_cents, node.budget_kind)
+        return sum(self.daily_budget(child) for child in self.living(node) if child.kind != "ad")
 
     def last_significant_edit(self, ad_set: Node) -> int:
         """Return the ordinal of the last day on which learning began anew for an ad set."""
@@ -96,8 +103,8 @@ class Tree:
 
     def learning(self, campaign: Node) -> bool:
         """Whether any ad set of a campaign was edited significantly within the last seven days."""
-        edits = (self.last_significant_edit(self.nodes[child]) for child in campaign.children)
-        return any(self.today - day <= _LEARNS_ANEW for day in edits)
+        edits = (self.last_significant_edit(child) for child in self.living(campaign))
+        return any(self.today - day < _LEARNS_ANEW for day in edits)
 
     def log(self, campaign: Node) -> list[Event]:
         """Return the past changes of a campaign and all below it, oldest first."""

@@ -15,7 +15,7 @@ import numpy as np
 from opoi_envs.ads.account.account import Account
 from opoi_envs.ads.account.nodes import Node
 from opoi_envs.ads.world.calendar import iso
-from opoi_envs.ads.world.delivery import DELAYS, Days
+from opoi_envs.ads.world.delivery import Days, reported
 from opoi_envs.ads.world.noise import Ints
 
 __all__ = ["COLUMNS", "MONEY", "Totals", "View", "ratio", "ratios"]
@@ -30,7 +30,6 @@ Totals = list[int]
 """Sums over a window in the order of `COLUMNS`."""
 
 _DELAYED = ("purchases", "revenue_cents")
-_AGES = np.array(DELAYS)
 M = TypeVar("M")
 
 
@@ -72,8 +71,7 @@ class View:
             columns = [getattr(days, name) for name in COLUMNS[: -len(_DELAYED)]]
             length = days.impressions.shape[1]
             ages = np.arange(length, 0, -1) + self.later
-            seen = _AGES[None, :] <= ages[:, None]
-            columns += [np.where(seen, getattr(days, name), 0).sum(axis=-1) for name in _DELAYED]
+            columns += [reported(getattr(days, name), ages) for name in _DELAYED]
             self._tables[campaign.id] = np.stack(columns)
         return self._tables[campaign.id]
 

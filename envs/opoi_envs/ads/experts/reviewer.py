@@ -89,14 +89,19 @@ class Reviewer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         private += [learned(scenario, draws)] if back else []
         if private:
             claims = [*private, *claims[:1]]
+        register = draws.weighted(structs.asdict(self.registers), "register")
+        aloud = {"terse": 0, "vague": 0, "reason": 1}.get(register, len(claims))
+        claims = [structs.replace(claim, told=place < aloud) for place, claim in enumerate(claims)]
         budget = self._budget(world, action)
+        if kind == "approve":
+            budget = _proposed(trace, budget)
         phrase = _phrase(action, budget)
         return Verdict(
             expert=self.name,
             kind=kind,
             action=action,
             phrase=phrase,
-            feedback=f"{scenario.entity}: {self._feedback(kind, action, phrase, claims, draws)}",
+            feedback=f"{scenario.entity}: {_feedback(kind, action, phrase, claims, register)}",
             claims=tuple(claims),
             outcome=told(scenario) if self.tells_outcome else "",
             payload={"action": action, "entity": scenario.entity, "new_daily_budget": budget},
@@ -105,7 +110,7 @@ class Reviewer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _wanted(self, scenario: Scenario, world: World, *, back: bool, inside: bool) -> tuple[str, ...]:
         """Return the actions that are best to them, best first."""
         utilities = dict(scenario.truth.realised if back else scenario.truth.expected)
-        if inside and not back and world.focus.overlay.name != "none":
+        if inside and not back and outside(scenario):
             utilities = _knowing(world)
         spend = base_spend(world.focus) / 100
         tilted = {
@@ -119,26 +124,39 @@ class Reviewer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         steps = {"scale_up": 1 + self.step_up, "scale_down": 1 - self.step_down, "pause": 0.0}
         return float(int(now * steps[action] + 0.5)) if action in steps else now
 
-    def _feedback(self, kind: str, action: str, phrase: str, claims: list[Claim], draws: Stream) -> str:
-        """Write what the reviewer sends about the campaign, from two words to a note."""
-        register = draws.weighted(structs.asdict(self.registers), "register")
-        opening = {"approve": "agreed, ", "decline": "no, ", "correct": ""}[kind]
-        short = {"pause": "pause it", "maintain": "keep the budget as it is"}
-        words = short.get(action, action.replace("_", " "))
-        if register == "terse":
-            return f"{opening}{words}."
-        if register == "vague":
-            return f"{opening}{words} {_VAGUE[action]}"
-        if register == "reason":
-            return f"{opening}{words}. {claims[0].text}"
-        return f"{opening}{phrase}. {' '.join(claim.text for claim in claims)}"
+
+def _feedback(kind: str, action: str, phrase: str, claims: list[Claim], register: str) -> str:
+    """Write what the reviewer sends about the campaign, from two words to a note."""
+    opening = {"approve": "agreed, ", "decline": "no, ", "correct": ""}[kind]
+    short = {"pause": "pause it", "maintain": "keep the budget as it is"}
+    words = short.get(action, action.replace("_", " "))
+    if register == "terse":
+        return f"{opening}{words}."
+    if register == "vague":
+        return f"{opening}{words} {_VAGUE[action]}"
+    if register == "reason":
+        return f"{opening}{words}. {claims[0].text}"
+    return f"{opening}{phrase}. {' '.join(claim.text for claim in claims)}"
+
+
+def _proposed(trace: Trace, otherwise: float) -> float:
+    """Return the daily budget in USD that a decision asks for, where it names one."""
+    named = trace.decision.payload.get("new_daily_budget")
+    return float(named) if isinstance(named, int | float) else otherwise
 
 
 def _knowing(world: World) -> dict[str, float]:
-    """Return the expected utility of each action to someone who also knows what happens outside."""
+    """Return the expected utility of each action to someone who also knows what `outside` tells."""
     certain = (structs.replace(world.focus.overlay, probability=1.0),)
-    prior = Prior(archetypes=tuple(structs.replace(shape, overlays=certain) for shape in Prior().archetypes))
-    return expected(world.focus, observable(View(Account(world))), prior)
+    shapes = []
+    for shape in Prior().archetypes:
+        causes = [each for each in shape.causes if each.hides_sales or not world.focus.cause.hides_sales]
+        share = sum(cause.probability for cause in causes)
+        if share:
+            known = tuple(structs.replace(each, probability=each.probability / share) for each in causes)
+            shapes.append(structs.replace(shape, weight=shape.weight * share, causes=known, overlays=certain))
+    view = View(Account(world))
+    return expected(world.focus, observable(view), Prior(archetypes=tuple(shapes)))
 
 
 def _kind(proposed: str, wanted: str) -> Literal["approve", "decline", "correct"]:

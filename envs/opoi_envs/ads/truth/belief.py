@@ -14,8 +14,8 @@ r on a grid of 2**-10, log-likelihoods on a grid of 2**-20), so that the result 
 order of summation or on the machine.
 
 The daily budget (it stands in the task) and what an order earns count as known from the start; facts about
-parts of the campaign are passed over (a split of a Poisson number by known shares tells nothing more about
-its mean, but parts that add up to the whole would). Definition: methods specification 5.9, `E[U | O]`.
+some of the ad sets are passed over, numbers of all of them add up to the campaign's.
+Definition: methods specification 5.9, `E[U | O]`.
 """
 
 from __future__ import annotations

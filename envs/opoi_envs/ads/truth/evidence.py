@@ -12,7 +12,7 @@ The rest is noise that does not depend on what is hidden, and tells nothing more
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import pairwise
 
@@ -66,29 +66,28 @@ def complete(purchases: list[int]) -> Evidence:
     return Evidence(segments, windows, look=True, goal=True, delivery=True, log=True, funnel=True)
 
 
-def evidence_in(facts: Iterable[Fact], campaign: str, as_of: str) -> Evidence:
+def evidence_in(facts: Iterable[Fact], campaign: str, as_of: str, parts: Sequence[str] = ()) -> Evidence:
     """Return what facts that tools revealed say about one campaign.
 
     Args:
         facts: The ledger of a trace.
         campaign: Id of the campaign.
         as_of: ISO day of the decision.
+        parts: Ids of all its ad sets: numbers known of each of them over one window add up to the campaign's.
     """
     today = date.fromisoformat(as_of).toordinal()
-    counts: dict[tuple[int, int], int] = {}
-    spend: dict[tuple[int, int], int] = {}
+    known: dict[tuple[str, str], dict[tuple[int, int], float]] = {}
     seen = set()
     for fact in facts:
         if fact.metric == "target_cpa":
             seen.add("goal")
-        if fact.entity != campaign:
-            continue
-        seen.add("log" if fact.metric in _LOG else fact.metric)
-        if fact.metric in ("purchases", "spend") and fact.window:
+        if fact.entity == campaign:
+            seen.add("log" if fact.metric in _LOG else fact.metric)
+        if fact.metric in ("purchases", "spend") and fact.window and fact.entity in (campaign, *parts):
             first, _, last = fact.window.partition("..")
-            ages = (today - date.fromisoformat(day).toordinal() for day in (first, last or first))
-            known = counts if fact.metric == "purchases" else spend
-            known[next(ages), next(ages)] = int(fact.value)
+            ages = [today - date.fromisoformat(day).toordinal() for day in (first, last or first)]
+            known.setdefault((fact.entity, fact.metric), {})[ages[0], ages[1]] = float(fact.value)
+    counts, spend = (_whole(known, campaign, parts, metric) for metric in ("purchases", "spend"))
     return Evidence(
         segments=_apart(counts),
         windows=tuple((first, last) for first, last, _ in _apart(spend)),
@@ -98,6 +97,21 @@ def evidence_in(facts: Iterable[Fact], campaign: str, as_of: str) -> Evidence:
         log="log" in seen,
         funnel="checkouts" in seen,
     )
+
+
+def _whole(
+    known: dict[tuple[str, str], dict[tuple[int, int], float]],
+    campaign: str,
+    parts: Sequence[str],
+    metric: str,
+) -> dict[tuple[int, int], int]:
+    """Return the windows over which a number of the campaign is known, with the number."""
+    found = {window: int(value) for window, value in known.get((campaign, metric), {}).items()}
+    each = [known.get((part, metric), {}) for part in parts]
+    for window in each[0] if each else ():
+        if all(window in values for values in each):
+            found.setdefault(window, int(sum(values[window] for values in each)))
+    return found
 
 
 def _apart(counts: dict[tuple[int, int], int]) -> tuple[Segment, ...]:

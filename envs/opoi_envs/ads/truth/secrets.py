@@ -1,13 +1,16 @@
 """What no tool reveals: state behind the screen, the world outside, and what became known later.
 
 What is hidden can be recognised by its value. Free values are salted: none has the size of a number that a
-tool can print about any campaign of the account. What the days to come brought cannot be chosen; where its
-size is one that a tool can print, the ledger says that it is ambiguous.
+tool can print about any campaign of the account. What the days to come brought cannot be chosen. Where a
+value has a size that a tool can print about a campaign or an ad set all the same, the ledger says that it is
+ambiguous.
 """
 
 from __future__ import annotations
 
 from collections.abc import Set
+
+from msgspec import structs
 
 from opoi.types import Fact, Hidden
 from opoi_envs.ads.account.view import View
@@ -27,13 +30,15 @@ def secrets_of(world: World, view: View, kept: Future) -> tuple[Hidden, ...]:
         view: Its account on the decision day.
         kept: What became of the campaign in focus with nothing changed.
     """
-    taken = printable(view, view.account.of_kind("campaign"))
+    account = view.account
+    taken = printable(view, account.of_kind("campaign"))
     taken |= {_hundredths(value) for _, value, _ in settings(view)}
-    later = [
-        Hidden(fact=fact, channel="outcome", ambiguous=_hundredths(fact.value) in taken)
-        for fact in _afterwards(world, view, kept)
-    ]
-    return (*_outside(world, kept, taken), *later)
+    parts = printable(view, account.of_kind("adset")) | taken
+    found = [*_outside(world, kept, taken), *_afterwards(world, view, kept)]
+    return tuple(
+        structs.replace(each, ambiguous=each.fact.unit != "day" and _hundredths(each.fact.value) in parts)
+        for each in found
+    )
 
 
 def _hundredths(value: float | str) -> int:
@@ -58,12 +63,13 @@ def _outside(world: World, kept: Future, taken: Set[int]) -> list[Hidden]:
         facts.append(Hidden(fact=Fact(name, "promotion_discount", start, discount, "%"), channel="hidden"))
         facts.append(Hidden(fact=Fact(name, "promotion_start", "", start, "day"), channel="hidden"))
     if overlay.name == "cash_freeze":
-        limit = _unlike(100 * (1300 + stream.below(4000, "limit")) + 37, 1, taken) / 100
+        days = 5 + stream.below(9, "limit")  # of the present budget
+        limit = _unlike(focus.budget_cents * days + 37, 1, taken) / 100
         facts.append(Hidden(fact=Fact(name, "cash_limit", "", limit, "USD"), channel="external"))
     return facts
 
 
-def _afterwards(world: World, view: View, kept: Future) -> list[Fact]:
+def _afterwards(world: World, view: View, kept: Future) -> list[Hidden]:
     """Return what became known later: matured numbers, and the 14 days at the old budget."""
     node = view.account.node(world.focus.id)
     name, span = label(node), _span(world, 0, HORIZON - 1)
@@ -77,7 +83,7 @@ def _afterwards(world: World, view: View, kept: Future) -> list[Fact]:
     if kept.purchases:
         cpa = (2 * kept.spend_cents + kept.purchases) // (2 * kept.purchases) / 100
         facts.append(Fact(name, "cpa_14d", span, cpa, "USD"))
-    return facts
+    return [Hidden(fact=fact, channel="outcome") for fact in facts]
 
 
 def _span(world: World, first: int, last: int) -> str:

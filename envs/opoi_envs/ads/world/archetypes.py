@@ -181,7 +181,7 @@ ARCHETYPES: tuple[Archetype, ...] = (
         weight=0.02,
         low=1.38,
         high=1.54,
-        edge=1.5,
+        edge=1.74,
         causes=(Cause("steady", 1.0, 1.0),),
         overlays=(
             Overlay("promotion", 0.5, start=1, lift=1.6),

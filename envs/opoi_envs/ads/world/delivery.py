@@ -58,17 +58,18 @@ class Days(Struct, frozen=True):
     revenue_cents: Ints
 
 
-def reported(days: Ints, age: int) -> Ints:
+def reported(days: Ints, age: int | Ints) -> Ints:
     """Return what is visible of purchases or revenue so many days after their day.
 
     Pure, and it never decreases with age: each purchase becomes visible once and stays.
 
     Args:
         days: By delay along the last axis.
-        age: Days between the day and the day of looking; a negative age shows nothing.
+        age: Days between a day and the day of looking, one for all days or one for each, along the axis
+            before the last; a negative age shows nothing.
     """
-    seen = sum(delay <= age for delay in DELAYS)
-    result: Ints = days[..., :seen].sum(axis=-1)
+    seen = np.array(DELAYS) <= np.asarray(age)[..., None]
+    result: Ints = np.where(seen, days, 0).sum(axis=-1)
     return result
 
 

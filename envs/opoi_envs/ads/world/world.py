@@ -145,8 +145,8 @@ class World:
 def sprout(world: World, ad: str, beside: Sequence[Campaign]) -> Campaign:
     """Return the levels behind an ad that was created after the decision day.
 
-    It starts with a reference budget of 50 USD a day. Beside other ads of a campaign it shares their levels;
-    in a new campaign they are drawn from the id.
+    It starts with a reference budget of 50 USD a day. Beside other ads of a campaign it shares their levels
+    and what is behind them; in a new campaign they are those of some campaign on a usual day.
 
     Args:
         world: The world.
@@ -160,8 +160,8 @@ def sprout(world: World, ad: str, beside: Sequence[Campaign]) -> Campaign:
         id=ad,
         budget_cents=5000,
         ad_sets=(AdSet("", "", 100, (Ad(ad, "", 100),)),),
-        archetype=_PLAIN,
-        cause=_PLAIN.causes[0],
+        archetype=model.archetype if beside else _PLAIN,
+        cause=model.cause if beside else _PLAIN.causes[0],
         overlay=model.overlay if beside else _NONE,
         audience=max(1, model.audience // 8),
         stream=stream,
