@@ -153,3 +153,13 @@ def test_a_failed_report_says_why_since_v25(make: Callable[..., Any]) -> None:
     assert shown["error_code"] == 100
     assert "error_code" not in client.get(f"v24.0/{run}")
     assert "error" in client.get(f"{run}/insights")
+
+
+def test_items_that_cannot_be_read_have_the_usage_headers_too(client: Any) -> None:
+    answers = batch(client, item("GET", "me"), "nonsense", item("PATCH", "me"), item("GET", "{result=a:$.b}"))
+    names = [{header["name"] for header in each["headers"]} for each in answers]
+    assert len(names[0]) == 5
+    assert names == names[:1] * 4
+    assert list(answers[1]) == list(answers[0]) == ["code", "headers", "body"]
+    traces = {json.loads(each["body"])["error"]["fbtrace_id"] for each in answers[1:]}
+    assert len(traces) == 3

@@ -313,3 +313,32 @@ def test_the_trace_follows_from_the_request(client: Any) -> None:
 
     assert trace("1") == trace("1") == trace("1", access_token="any")
     assert len({trace("1"), trace("2"), trace("1", fields="name"), trace_id("a", "b"), trace_id("ab")}) == 5
+
+
+def test_writing_a_budget_as_it_stands_counts_as_no_change(make: Callable[..., Any]) -> None:
+    client = make(limits=Limits(on=True))
+    node = next(each for each in client.account.of_kind("campaign") if each.budget_cents is not None)
+    for _ in range(6):
+        assert client.post(node.id, daily_budget=str(node.budget_cents)) == {"success": True}
+    assert client.api.limits.budgets == {}
+    for number in range(4):
+        assert client.post(node.id, daily_budget=str(5000 + number)) == {"success": True}
+    assert client.post(node.id, daily_budget="5003", name="same budget") == {"success": True}
+    error = client.post(node.id, daily_budget="7000")["error"]
+    assert (error["code"], error["error_subcode"]) == (613, 1487632)
+
+
+def test_another_kind_of_budget_counts_as_a_change(make: Callable[..., Any]) -> None:
+    client = make(limits=Limits(on=True))
+    node = next(each for each in client.account.of_kind("campaign") if each.budget_cents is not None)
+    later = "2035-01-01T00:00:00+0000"
+    answer = client.post(node.id, lifetime_budget=str(node.budget_cents), stop_time=later)
+    assert answer == {"success": True}
+    assert len(client.api.limits.budgets[node.id]) == 1
+
+
+def test_a_batch_is_held_back_as_long_as_its_slowest_item(make: Callable[..., Any]) -> None:
+    client = make(faults=Faults(at={2: "slow", 3: "slow"}, delay=0.5))
+    items = [{"method": "GET", "relative_url": url} for url in ("me", "77", "me", "me")]
+    assert client.reply("POST", "", {"batch": items}).delay == 0.5
+    assert client.reply("POST", "", {"batch": items}).delay == 0.0

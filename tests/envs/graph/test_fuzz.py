@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -162,9 +163,41 @@ def test_a_failure_of_the_program_is_json_too(account: Account, token: str, monk
     answer = asyncio.run(ask())
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == 1
+    assert dict(answer.headers).keys() >= {name.lower() for name, _ in api.headers()}
 
 
 def test_the_document_names_the_paths_of_the_account() -> None:
     paths = document("act_5")["paths"]
     assert "/v26.0/{id}/insights" in paths
     assert "post" in paths["/v26.0/act_5/campaigns"]
+
+
+def raw(url: str, request: bytes) -> tuple[bytes, dict[str, str], bytes]:
+    """Send bytes as they are; return status line, headers and body."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(request + b" HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    headers = dict(line.decode().lower().split(": ", 1) for line in lines)
+    return status, headers, body
+
+
+@pytest.mark.parametrize(
+    "target", [b"*", b"http://elsewhere/x", b"http://elsewhere", b"local:80", b"x", b"//"]
+)
+@pytest.mark.parametrize("method", [b"GET", b"OPTIONS", b"DELETE", b"BREW"])
+def test_odd_targets_get_json(url: str, method: bytes, target: bytes) -> None:
+    status, headers, body = raw(url, method + b" " + target)
+    assert status.split()[1] == b"400"
+    assert headers["content-type"] == "application/json"
+    assert "x-app-usage" in headers
+    assert msgspec.json.decode(body)["error"]["fbtrace_id"]
+
+
+def test_a_whole_url_is_answered_like_its_path(url: str, token: str, account: Account) -> None:
+    target = f"/v26.0/{account.of_kind('ad')[0].id}?fields=name&access_token={token}".encode()
+    whole = raw(url, b"GET http://elsewhere" + target)
+    assert whole[0].split()[1] == b"200"
+    assert whole[2] == raw(url, b"GET " + target)[2]

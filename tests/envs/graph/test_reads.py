@@ -14,6 +14,8 @@ import pytest
 from opoi_envs.ads.account.account import Account
 from opoi_envs.ads.account.view import View
 from opoi_envs.ads.graph import dates
+from opoi_envs.ads.graph.metrics import LISTS, NUMBERS, Row, metric
+from opoi_envs.ads.graph.query import SILENT
 
 
 def test_a_read_repeats_to_the_byte(http: httpx.Client, account: Account) -> None:
@@ -391,3 +393,41 @@ def test_a_program_may_use_the_account_beside_the_server(http: httpx.Client, acc
     assert http.get(path, params={"fields": "name"}).json() == before
     account.change(account.node(node.id), name="again")
     assert http.get(path, params={"fields": "name"}).json()["name"] == "again"
+
+
+def test_fields_without_a_value_are_left_out_of_the_row(client: Any) -> None:
+    asked = {"level": "ad", "date_preset": "last_30d"}
+    (plain, *_) = client.get(f"{client.act}/insights", fields="ad_id,actions", **asked)["data"]
+    for name in sorted(SILENT):
+        (row, *_) = client.get(f"{client.act}/insights", fields=f"ad_id,actions,{name}", **asked)["data"]
+        assert row == plain, name
+
+
+def test_a_metric_that_does_not_exist_is_no_list_of_actions() -> None:
+    row = Row(None, (1, 1), (), [1] * 9, 1)
+    for name in (*sorted(SILENT), "height"):
+        with pytest.raises(KeyError):
+            metric(row, name, ())
+    for name in sorted(NUMBERS | LISTS):
+        assert metric(row, name, ())
+
+
+@pytest.mark.parametrize("edge", ["ads", "insights"])
+@pytest.mark.parametrize("cursor", ["x", "Y3Vyc29yOjk5OTk5", "Y3Vyc29yOg", "\u00e9"])
+def test_the_cursor_that_is_wrong_is_blamed(client: Any, edge: str, cursor: str) -> None:
+    for name in ("after", "before"):
+        error = client.get(f"{client.act}/{edge}", **{name: cursor})["error"]
+        assert error["error_data"] == {"blame_field_specs": [[name]]}
+
+
+def test_a_range_into_the_future_is_repeated_as_asked_and_holds_nothing_after_yesterday(client: Any) -> None:
+    today = client.account.today
+    since, yesterday, later = (date.fromordinal(today + each).isoformat() for each in (-5, -1, 30))
+
+    def row(until: str) -> Any:
+        span = {"since": since, "until": until}
+        asked = {"fields": "spend,impressions,actions", "time_range": span}
+        (only,) = client.get(f"{client.act}/insights", **asked)["data"]
+        return only
+
+    assert row(later) == {**row(yesterday), "date_stop": later}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from facebook_business import apiconfig
 from facebook_business.adobjects.ad import Ad
 from facebook_business.adobjects.adaccount import AdAccount
 from facebook_business.adobjects.adreportrun import AdReportRun
@@ -345,3 +346,16 @@ def test_an_older_sdk_version_and_a_path_prefix_work(url: str, token: str, accou
     act = AdAccount(account.world.advertiser.id, api=api)
     assert len(list(act.get_ads(params={"limit": 1}))) == len(account.of_kind("ad"))
     session.requests.close()
+
+
+def test_every_insights_field_suits_the_strict_sdk(act: AdAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(apiconfig.ads_api_config, "STRICT_MODE", True)
+    fields = sorted(query.INSIGHT_FIELDS)
+    for level in query.LEVELS:
+        rows = list(act.get_insights(fields=fields, params={"level": level, "date_preset": "last_14d"}))
+        assert rows
+        for row in rows:
+            assert set(row.export_all_data()) <= set(fields) - query.SILENT
+            assert isinstance(row, AdsInsights)
+    for name in fields:
+        list(act.get_insights(fields=[name], params={"date_preset": "last_7d"}))

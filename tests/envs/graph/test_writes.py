@@ -369,3 +369,76 @@ def test_a_reset_restores_the_bytes(
     client.control("POST", "reset")
     assert bytes_now() == before
     assert past(client, client.account.today - 1) == rows
+
+
+AD_SET = {
+    "name": "s",
+    "optimization_goal": "OFFSITE_CONVERSIONS",
+    "billing_event": "IMPRESSIONS",
+    "targeting": '{"geo_locations":{"countries":["US"]}}',
+}
+
+
+def refused(client: Any, path: str, blame: str, **params: Any) -> None:
+    before = client.state()
+    error = client.post(path, **params)["error"]
+    assert (error["code"], error["error_data"]) == (100, {"blame_field_specs": [[blame]]})
+    assert client.state() == before
+
+
+@pytest.mark.parametrize("strategy", ["COST_CAP", "LOWEST_COST_WITH_BID_CAP"])
+def test_a_cap_needs_an_amount_in_updates_as_in_creations(client: Any, strategy: str) -> None:
+    campaign, ad_set = (nodes_of(client)[name] for name in ("shared", "adset"))
+    made = {**AD_SET, "campaign_id": campaign.id, "bid_strategy": strategy}
+    refused(client, f"{client.act}/adsets", "bid_amount", **made)
+    refused(client, ad_set.id, "bid_amount", bid_strategy=strategy)
+    refused(client, ad_set.id, "bid_amount", bid_strategy=strategy, execution_options='["validate_only"]')
+    refused(client, campaign.id, "bid_amount", bid_strategy=strategy)
+    for child in campaign.children:
+        assert client.post(child, bid_amount="900") == {"success": True}
+    assert client.post(ad_set.id, bid_strategy=strategy) == {"success": True}
+    assert client.post(campaign.id, bid_strategy=strategy) == {"success": True}
+    refused(client, f"{client.act}/adsets", "bid_amount", **AD_SET, campaign_id=campaign.id)
+    assert "id" in client.post(f"{client.act}/adsets", **AD_SET, campaign_id=campaign.id, bid_amount="900")
+
+
+def test_an_end_lies_after_the_start_that_is_set_already(client: Any) -> None:
+    campaign, ad_set = (nodes_of(client)[name] for name in ("shared", "adset"))
+    for node, end in ((campaign, "stop_time"), (ad_set, "end_time")):
+        refused(client, node.id, end, **{end: "2001-01-01T00:00:00+0000"})
+        assert client.post(node.id, **{end: "2035-01-01T00:00:00+0000"}) == {"success": True}
+        refused(client, node.id, end, start_time="2035-01-01T00:00:00+0000")
+        both = {"start_time": "2036-01-01T00:00:00+0000", end: "2037-01-01T00:00:00+0000"}
+        assert client.post(node.id, **both) == {"success": True}
+        refused(client, node.id, end, **{end: "2035-06-01T00:00:00+0000"})
+    past = {"stop_time": "2001-01-01T00:00:00+0000"}
+    refused(client, f"{client.act}/campaigns", "stop_time", **CAMPAIGN, **past)
+
+
+def test_writing_a_setting_as_it_is_shown_changes_nothing_in_learning(client: Any) -> None:
+    ad_set = nodes_of(client)["adset"]
+    ad = ad_set.children[0]
+    asked = "targeting,bid_strategy,learning_stage_info"
+    before = client.get(ad_set.id, fields=asked)
+    client.post(ad_set.id, targeting=before["targeting"], bid_strategy=before["bid_strategy"])
+    client.post(ad, creative=client.get(ad, fields="creative")["creative"])
+    assert client.get(ad_set.id, fields=asked) == before
+
+
+def test_what_remains_of_a_lifetime_budget_is_what_was_not_spent_since_it_was_set(
+    make: Callable[..., Any],
+) -> None:
+    client = make()
+    campaign = next(
+        n for n in client.account.of_kind("campaign") if n.budget_cents and client.account.runs(n)
+    )
+    cents = 30 * int(campaign.budget_cents or 0)
+    assert client.post(campaign.id, lifetime_budget=str(cents)) == {"success": True}
+    assert client.get(campaign.id, fields="budget_remaining")["budget_remaining"] == str(cents)
+    since = client.account.today
+    client.control("POST", "advance", days=50)
+    window = {"since": date.fromordinal(since).isoformat(), "until": client.control("GET", "state")["today"]}
+    (row,) = client.rows(f"{campaign.id}/insights", fields="spend", time_range=window)
+    spent = round(100 * float(row["spend"]))
+    assert 0 < spent <= cents
+    assert client.get(campaign.id, fields="budget_remaining")["budget_remaining"] == str(cents - spent)

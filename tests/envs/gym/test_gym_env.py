@@ -6,6 +6,7 @@ import json
 import warnings
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import gymnasium
 import pytest
@@ -106,20 +107,38 @@ def test_the_suite_can_be_chosen_when_made_and_when_reset() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"index": -1}, {"index": 1.0}, {"index": True}, {"suite": "add"}, {"place": 1}],
+    [
+        *({"index": -1}, {"index": 1.0}, {"index": True}, {"suite": "add"}, {"place": 1}),
+        *({"suite": 5}, {"suite": ["ads"]}, {5: 1}, [], 0, "index", [("index", 1)]),
+    ],
 )
-def test_options_that_mean_nothing_are_refused(options: dict[str, object]) -> None:
+def test_options_that_mean_nothing_are_refused(options: Any) -> None:
     env = AdAccountEnv()
     with pytest.raises(UsageError):
         env.reset(options=options)
 
 
 @pytest.mark.parametrize(
-    "setting", [{"turns": 0}, {"reward": "eur"}, {"render_mode": "human"}, {"suite": "x"}]
+    ("setting", "said"),
+    [
+        *[({"turns": turns}, "whole number") for turns in (0, -1, True, 1.0, 2.5, "12", None, [])],
+        *[({"reward": reward}, "share, usd") for reward in ("eur", None, 1, ["usd"])],
+        *[({"render_mode": mode}, "ansi, rgb_array") for mode in ("human", 1, True, ["ansi"], "")],
+        *[({"suite": name}, "ads-held-out") for name in ("x", None, 5, ["ads"])],
+    ],
 )
-def test_settings_that_mean_nothing_are_refused(setting: dict[str, object]) -> None:
-    with pytest.raises(UsageError):
-        AdAccountEnv(**setting)  # type: ignore[arg-type]  # on purpose
+def test_settings_that_mean_nothing_are_refused(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        AdAccountEnv(**setting)
+
+
+def test_before_the_start_there_is_nothing_to_look_at() -> None:
+    env = AdAccountEnv(render_mode="ansi")
+    for name in ("scenario", "world", "account"):
+        with pytest.raises(UsageError, match="no episode yet"):
+            getattr(env, name)
+    with pytest.raises(UsageError, match="no episode yet"):
+        env.render()
 
 
 def test_no_step_is_possible_before_the_start_and_after_the_end() -> None:

@@ -94,3 +94,16 @@ def test_every_kind_of_account_can_be_drawn_and_no_later_day_is(archetype: str) 
     week = view.daily(view.account.node(world.focus.id))[:, -7:].sum(axis=1)
     if week[7]:
         assert np.asarray(lines.get_ydata())[-1] <= week[3] / week[7] / 100 + 1e-9
+
+
+def test_what_is_shown_is_the_account_that_the_tools_look_at() -> None:
+    env = AdAccountEnv(render_mode="ansi")
+    env.reset(seed=5)
+    before = env.render()
+    node = env.account.node(env.scenario.entity.removeprefix("cmp_"))
+    env.account.change(node, name="Renamed here")
+    assert "Renamed here" in env.step(call_action("get_campaigns", "{}"))[0]
+    shown = env.render()
+    assert "Renamed here" in shown
+    env.reset(seed=5)
+    assert env.render() == before

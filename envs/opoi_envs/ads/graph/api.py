@@ -67,10 +67,11 @@ class Api:
         """
         call = _overridden(call)
         delay = 0.0
+        body: Any
         try:
             self.check_token(call)
             if call.method == "POST" and not call.path and "batch" in call.params:
-                body: Any = run_batch(call, self.handle)
+                body, delay = run_batch(call, self.handle, self.failure)
             else:
                 fault = self._fault()
                 delay = self.faults.delay if fault == "slow" else 0.0
@@ -210,7 +211,7 @@ class Api:
             call.params,
             [self.site.account_id],
             name=lambda item, _: item,
-            place=lambda _: (0, True),
+            place=lambda cursor: (0, True) if cursor == self.site.account_id else None,
             write=lambda _: show(self.site, call, None, asked),
         )
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from opoi_envs.ads.account.nodes import Event
 from opoi_envs.ads.graph.api import Api
 from opoi_envs.ads.graph.batch import Unanswered
 from opoi_envs.ads.graph.errors import ApiError, body_of, trace_id
@@ -33,24 +31,33 @@ Key = tuple[str, bytes, str, str]
 def application(api: Api) -> Starlette:
     """Return the application that serves an API.
 
-    Any path is answered with JSON, failures of the program included.
+    Any method and target (a path, a whole URL, `*`) is answered with JSON and the usage headers, failures of
+    the program included.
     """
-    return Starlette(
-        routes=[Route("/{path:path}", endpoint=_Endpoint(api))],
-        exception_handlers={Exception: _unexpected},
-    )
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        """Answer where the program itself failed; the server logs the failure."""
+        trace = trace_id(request.method, request.url.path, str(error))
+        body = msgspec.json.encode(body_of(ApiError("unknown"), trace))
+        return Response(body, 500, dict(api.headers()), "application/json")
+
+    return Starlette(routes=[_Endpoint(api)], exception_handlers={Exception: unexpected})
 
 
-class _Endpoint:
+class _Endpoint(BaseRoute):
     """Answers every request, from memory where the same read was answered under the same account."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
         self._kept: dict[Key, tuple[int, bytes]] = {}
-        self._stamp: tuple[int, list[Event]] = (-1, [])
+        self._version = -1
         self._headers: dict[str, str] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Take every HTTP request."""
+        return (Match.FULL if scope["type"] == "http" else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
         host, bearer = headers.get("host", ""), headers.get("authorization", "")
@@ -76,16 +83,16 @@ class _Endpoint:
 
     def _known(self, key: Key) -> tuple[int, bytes] | None:
         """Return the kept answer to a read, if the account has not changed since."""
-        account = self.api.site.account
-        if self._stamp[0] != account.version or self._stamp[1] is not account.events:
-            self._stamp = (account.version, account.events)
+        version = self.api.site.account.version
+        if self._version != version:
+            self._version = version
             self._kept = {}
             self._headers = dict(self.api.headers())
         return self._kept.get(key)
 
     def _reply(self, scope: Scope, headers: Headers, body: bytes) -> tuple[Reply, bool]:
         """Return the answer, and whether it holds until the account changes."""
-        path = scope["path"]
+        path = _path(scope)
         controls = path.startswith(_CONTROL)
         place = (
             Place(tuple(filter(None, path[len(_CONTROL) :].split("/"))), None, "")
@@ -117,7 +124,14 @@ class _Endpoint:
             self.api.check_token(call)
         except ApiError as error:
             return self.api.failure(call, error)
-        return Reply(body=schema(self.api.site.account_id))
+        return Reply(body=schema(self.api.site.account_id), headers=self.api.headers())
+
+
+def _path(scope: Scope) -> str:
+    """Return the path of a request, also of one whose target is a whole URL."""
+    path: str = scope["path"]
+    _, found, rest = path.partition("://")
+    return f"/{rest.partition('/')[2]}" if found and not path.startswith("/") else path
 
 
 def _call(scope: Scope, headers: Headers, place: Place, fields: dict[str, str]) -> Call:
@@ -134,11 +148,3 @@ def _call(scope: Scope, headers: Headers, place: Place, fields: dict[str, str]) 
         token=params.get("access_token") or found,
         linked="access_token" in params,
     )
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    """Answer where the program itself failed; the server logs the failure."""
-    body: dict[str, Any] = body_of(
-        ApiError("unknown"), trace_id(request.method, request.url.path, str(error))
-    )
-    return Response(msgspec.json.encode(body), 500, media_type="application/json")

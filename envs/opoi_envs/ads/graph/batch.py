@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import structs
 
-from opoi_envs.ads.graph.errors import ApiError, body_of, invalid, trace_id
+from opoi_envs.ads.graph.errors import ApiError, invalid, trace_id
 from opoi_envs.ads.graph.forms import place_of, query
 from opoi_envs.ads.graph.params import Params, flag, structure
 from opoi_envs.ads.graph.site import Call, Reply
@@ -27,12 +27,18 @@ class Unanswered(Exception):  # noqa: N818 - what became of an item
     """An item was not run; its place in the answer is null."""
 
 
-def run_batch(call: Call, handle: Callable[[Call], Reply]) -> list[Any]:
+def run_batch(
+    call: Call, handle: Callable[[Call], Reply], refuse: Callable[[Call, ApiError], Reply]
+) -> tuple[list[Any], float]:
     """Answer `POST /` with `batch`.
 
     Args:
         call: The outer request; its token serves all items.
         handle: Runs one item.
+        refuse: Answers an item that cannot be read.
+
+    Returns:
+        The answer, and the seconds that it is held back: as long as the slowest item.
 
     Raises:
         ApiError: `batch` itself cannot be read; no item was run.
@@ -45,35 +51,33 @@ def run_batch(call: Call, handle: Callable[[Call], Reply]) -> list[Any]:
     with_headers = flag(call.params, "include_headers", default=True)
     answers: dict[str, Any] = {}
     results: list[Any] = []
+    delay = 0.0
     for number, item in enumerate(items):
-        result, value = _run(call, item, number, answers, handle)
+        reply: Reply | None
+        try:
+            reply = handle(_call(call, item, answers))
+        except Unanswered:
+            reply = None
+        except ApiError as error:
+            reply = refuse(structs.replace(call, trace=trace_id(call.trace, str(number))), error)
         name = item.get("name") if isinstance(item, dict) else None
         if isinstance(name, str):
-            answers[name] = value
+            answers[name] = reply.body if reply is not None and reply.status == 200 else None
         silent = isinstance(item, dict) and item.get("omit_response_on_success") in (True, "true", 1)
-        if result is None or (silent and result["code"] == 200):
-            results.append(None)
-        else:
-            results.append(result if with_headers else {k: v for k, v in result.items() if k != "headers"})
-    return results
+        omitted = reply is None or (silent and reply.status == 200)
+        results.append(None if reply is None or omitted else _entry(reply, with_headers))
+        delay = max(delay, reply.delay if reply is not None else 0.0)
+    return results, delay
 
 
-def _run(
-    call: Call, item: object, number: int, answers: dict[str, Any], handle: Callable[[Call], Reply]
-) -> tuple[dict[str, Any] | None, Any]:
-    """Run one item; return its entry of the answer, and the value that later items can refer to."""
-    try:
-        reply = handle(_call(call, item, answers))
-    except Unanswered:
-        return None, None
-    except ApiError as error:
-        trace = trace_id(call.trace, str(number))
-        reply = Reply(body=body_of(error, trace), status=error.case.http)
-    headers = [{"name": "Content-Type", "value": "application/json"}]
-    headers += [{"name": name, "value": value} for name, value in reply.headers]
-    text = msgspec.json.encode(reply.body).decode()
-    value = reply.body if reply.status == 200 else None
-    return {"code": reply.status, "headers": headers, "body": text}, value
+def _entry(reply: Reply, with_headers: bool) -> dict[str, Any]:
+    """Return an item's answer as it stands in the answer to the batch."""
+    entry: dict[str, Any] = {"code": reply.status}
+    if with_headers:
+        headers = [("Content-Type", "application/json"), *reply.headers]
+        entry["headers"] = [{"name": name, "value": value} for name, value in headers]
+    entry["body"] = msgspec.json.encode(reply.body).decode()
+    return entry
 
 
 def _call(call: Call, item: object, answers: dict[str, Any]) -> Call:

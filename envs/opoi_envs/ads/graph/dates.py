@@ -1,4 +1,9 @@
-"""Days, moments, presets and periods by the account's clock."""
+"""Days, moments, presets and periods by the account's clock.
+
+A range may reach into days that have not happened yet. An answer repeats the days that were asked
+(`date_start`, `date_stop`), as the public API does; what it adds up never comes from a day after yesterday,
+and no row stands for a period that begins after today.
+"""
 
 from __future__ import annotations
 

@@ -58,21 +58,19 @@ _ACTIONS: tuple[tuple[str, int], ...] = (
     ("omni_purchase", _BOUGHT),
     ("offsite_conversion.fb_pixel_purchase", _BOUGHT),
 )
-_PURCHASES = tuple(name for name, column in _ACTIONS if column == _BOUGHT)
 _OUTBOUND = (("outbound_click", _LINKS),)
-LISTS: frozenset[str] = frozenset(
-    {
-        "actions",
-        "action_values",
-        "cost_per_action_type",
-        "purchase_roas",
-        "website_purchase_roas",
-        "outbound_clicks",
-        "outbound_clicks_ctr",
-        "cost_per_outbound_click",
-        "website_ctr",
-    }
-)
+_KINDS: dict[str, tuple[tuple[str, int], ...]] = {
+    "actions": _ACTIONS,
+    "action_values": tuple((kind, column) for kind, column in _ACTIONS if column == _BOUGHT),
+    "cost_per_action_type": _ACTIONS,
+    "purchase_roas": (("omni_purchase", _BOUGHT),),
+    "website_purchase_roas": (("offsite_conversion.fb_pixel_purchase", _BOUGHT),),
+    "outbound_clicks": _OUTBOUND,
+    "outbound_clicks_ctr": _OUTBOUND,
+    "cost_per_outbound_click": _OUTBOUND,
+    "website_ctr": _ACTIONS[:1],
+}
+LISTS: frozenset[str] = frozenset(_KINDS)
 """Metrics that are lists of actions."""
 
 
@@ -95,6 +93,9 @@ def metric(row: Row, name: str, windows: tuple[str, ...]) -> Any:  # noqa: ANN40
         row: The row.
         name: In `NUMBERS` or `LISTS`.
         windows: Attribution windows that were asked.
+
+    Raises:
+        KeyError: There is no such metric.
     """
     if name in _COUNTS:
         return str(row.sums[_COUNTS[name]])
@@ -130,7 +131,7 @@ def _elements(row: Row, name: str, windows: tuple[str, ...]) -> list[dict[str, s
     """Return a list of actions: one element for each type that has a count."""
     spend, shown = row.sums[_SPEND], row.sums[_SHOWN]
     result = []
-    for kind, column in _kinds(name):
+    for kind, column in _KINDS[name]:
         values = {"value": _count(row, column, None)}
         values |= {window: _count(row, column, window) for window in windows}
         texts = {key: _text(name, counts, spend, shown) for key, counts in values.items()}
@@ -138,18 +139,6 @@ def _elements(row: Row, name: str, windows: tuple[str, ...]) -> list[dict[str, s
             found = {key: text for key, text in texts.items() if text}
             result.append({"action_type": kind, "value": "0", **found})
     return result
-
-
-def _kinds(name: str) -> tuple[tuple[str, int], ...]:
-    if name == "action_values":
-        return tuple((kind, _BOUGHT) for kind in _PURCHASES)
-    if name == "purchase_roas":
-        return (("omni_purchase", _BOUGHT),)
-    if name == "website_purchase_roas":
-        return (("offsite_conversion.fb_pixel_purchase", _BOUGHT),)
-    if name == "website_ctr":
-        return _ACTIONS[:1]
-    return _OUTBOUND if "outbound" in name else _ACTIONS
 
 
 def _count(row: Row, column: int, window: str | None) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opoi_envs.ads.account.nodes import MINIMUM_BUDGET, Node
+from opoi_envs.ads.account.nodes import MINIMUM_BUDGET, Kind, Node, usual
 from opoi_envs.ads.graph import dates
 from opoi_envs.ads.graph.errors import invalid
 from opoi_envs.ads.graph.learning import learning_stage
@@ -81,7 +81,7 @@ EDGES: dict[Level, tuple[str, ...]] = {
 }
 """What can be listed below an object."""
 
-PARENTS: dict[Level, tuple[str, ...]] = {
+PARENTS: dict[Level, tuple[Kind, ...]] = {
     "account": (),
     "campaign": (),
     "adset": ("campaign",),
@@ -109,6 +109,11 @@ def setting(name: str, default: Any = None) -> Getter:  # noqa: ANN401 - any JSO
     return get
 
 
+def _unless_written(name: str) -> Getter:
+    """Return a getter of what was written, or what the account takes it to be."""
+    return lambda _, node: node.extra[name] if name in node.extra else usual(node, name)
+
+
 def _budget(kind: str) -> Getter:
     def get(site: Site, node: Node) -> str | None:  # noqa: ARG001 - one shape of getter
         own = node.budget_cents is not None and node.budget_kind == kind
@@ -123,8 +128,7 @@ def _remaining(site: Site, node: Node) -> str | None:
         return None
     if node.budget_kind == "daily":
         return str(node.budget_cents)
-    spent = site.view.totals(node, site.account.first_day, site.account.today - 1)[3]
-    return str(max(0, node.budget_cents - spent))
+    return str(max(0, node.budget_cents - site.account.books.spent(node)))
 
 
 def _bid_strategy(site: Site, node: Node) -> str | None:
@@ -138,15 +142,13 @@ def _bid_strategy(site: Site, node: Node) -> str | None:
 
 
 def _creative(site: Site, node: Node) -> dict[str, str]:  # noqa: ARG001 - one shape of getter
-    return {"id": str(node.extra.get("creative") or f"7{int(node.id):015d}")}
+    return {"id": str(node.extra.get("creative", usual(node, "creative")))}
 
 
 def _promoted(site: Site, node: Node) -> Any:  # noqa: ANN401 - any JSON value
     pixel = {"custom_event_type": "PURCHASE", "pixel_id": f"8{int(site.account_number):014d}"}
     return node.extra.get("promoted_object", None if "optimization_goal" in node.extra else pixel)
 
-
-_TARGETING = {"age_max": 65, "age_min": 18, "geo_locations": {"countries": ["AU", "CA", "GB", "US"]}}
 
 _COMMON: dict[str, Getter] = {
     "id": lambda _, node: node.id,
@@ -190,10 +192,10 @@ FIELDS: dict[Level, dict[str, Getter]] = {
         **_COMMON,
         **_BUDGET,
         "campaign_id": lambda _, node: node.parent,
-        "optimization_goal": setting("optimization_goal", "OFFSITE_CONVERSIONS"),
+        "optimization_goal": _unless_written("optimization_goal"),
         "billing_event": setting("billing_event", "IMPRESSIONS"),
         "bid_amount": setting("bid_amount"),
-        "targeting": setting("targeting", _TARGETING),
+        "targeting": _unless_written("targeting"),
         "promoted_object": _promoted,
         "attribution_spec": lambda _, __: ATTRIBUTION,
         "learning_stage_info": learning_stage,

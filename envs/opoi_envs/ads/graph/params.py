@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from opoi_envs.ads.graph.errors import invalid
 from opoi_envs.ads.graph.relaxed import Malformed, parse
 
-__all__ = ["IGNORED", "Params", "choice", "flag", "names", "structure", "whole"]
+__all__ = ["IGNORED", "Params", "choice", "choices", "flag", "known", "names", "structure", "whole"]
 
 Params = Mapping[str, str]
+S = TypeVar("S", bound=str)
 
 IGNORED = frozenset(
     {"access_token", "appsecret_proof", "locale", "pretty", "format", "debug", "suppress_http_code", "method"}
@@ -60,19 +61,25 @@ def names(params: Params, name: str) -> list[str]:
     return [item for item in items if item]
 
 
-def choice(value: str, allowed: Iterable[str], name: str) -> str:
+def known(value: str, options: Iterable[S]) -> S | None:
+    """Return the option that a text is, as what it is typed; None if it is none of them."""
+    return next((option for option in options if option == value), None)
+
+
+def choice(value: str, allowed: Iterable[S], name: str) -> S:
     """Return a value that must be one of a set.
 
     Raises:
         ApiError: It is none of them.
     """
     options = list(allowed)
-    if value not in options:
+    found = known(value, options)
+    if found is None:
         raise invalid(f"{name} must be one of the following values: {', '.join(options)}", name)
-    return value
+    return found
 
 
-def choices(values: Sequence[str], allowed: Iterable[str], name: str) -> list[str]:
+def choices(values: Sequence[str], allowed: Iterable[S], name: str) -> list[S]:
     """Return values that must each be one of a set."""
     options = list(allowed)
     return [choice(value, options, name) for value in values]

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from opoi_envs.ads.account.nodes import Node
+from opoi_envs.ads.account.nodes import KINDS, Kind, Node
 from opoi_envs.ads.account.splits import FAMILIES, WINDOWS, Family
 from opoi_envs.ads.graph import dates
 from opoi_envs.ads.graph.errors import ApiError, invalid
 from opoi_envs.ads.graph.filters import Condition, conditions
 from opoi_envs.ads.graph.metrics import LISTS, NUMBERS
-from opoi_envs.ads.graph.params import Params, choice, choices, names, structure, whole
+from opoi_envs.ads.graph.params import Params, choice, choices, known, names, structure, whole
 from opoi_envs.ads.graph.selection import Wanted, wanted
 from opoi_envs.ads.graph.site import Level, Site, level_of
 
-__all__ = ["BREAKDOWNS", "INSIGHT_FIELDS", "LEVELS", "Query", "read_query"]
+__all__ = [
+    "BREAKDOWNS",
+    "INSIGHT_FIELDS",
+    "LEVELS",
+    "SILENT",
+    "TEXTS",
+    "WINDOWS_ASKED",
+    "Query",
+    "read_query",
+]
 
 LEVELS: tuple[Level, ...] = ("account", "campaign", "adset", "ad")
 BREAKDOWNS: tuple[str, ...] = tuple(key for family in FAMILIES for key in family.keys)
@@ -44,7 +53,7 @@ TEXTS: dict[str, Level] = {
 }
 """Fields that describe a row, and the coarsest level that has them."""
 
-_SILENT = frozenset(
+SILENT = frozenset(
     {"unique_clicks", "unique_ctr", "unique_actions", "unique_inline_link_clicks", "cost_per_unique_click"}
     | {"cost_per_unique_action_type", "unique_outbound_clicks", "unique_link_clicks_ctr", "social_spend"}
     | {"conversions", "conversion_values", "cost_per_conversion", "mobile_app_purchase_roas", "results"}
@@ -55,8 +64,10 @@ _SILENT = frozenset(
     | {"video_30_sec_watched_actions", "catalog_segment_value", "full_view_impressions", "full_view_reach"}
     | {"estimated_ad_recallers", "instant_experience_clicks_to_open", "cost_per_unique_inline_link_click"}
 )
-INSIGHT_FIELDS: frozenset[str] = frozenset(TEXTS) | NUMBERS | LISTS | _SILENT
-"""Every field of a row; those of `_SILENT` never have a value in the simulation."""
+"""Fields that exist but never have a value in the simulation: rows leave them out."""
+
+INSIGHT_FIELDS: frozenset[str] = frozenset(TEXTS) | NUMBERS | LISTS | SILENT
+"""Every field of a row."""
 
 _ATTRIBUTES = frozenset(
     {"id", "name", "status", "configured_status", "effective_status", "objective", "buying_type"}
@@ -90,7 +101,7 @@ class Query(Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     family: Family | None
     windows: tuple[str, ...]
-    objects: tuple[tuple[Level, str, Condition], ...]
+    objects: tuple[tuple[Kind, str, Condition], ...]
     rows: tuple[tuple[str, Condition], ...]
     sort: tuple[tuple[str, bool], ...]
     unique: bool
@@ -115,8 +126,7 @@ def read_query(
     own = level_of(node)
     level = own
     if params.get("level", ""):
-        found = choice(params["level"], LEVELS, "level")
-        level = next(each for each in LEVELS if each == found)
+        level = choice(params["level"], LEVELS, "level")
     if LEVELS.index(level) < LEVELS.index(own):
         raise invalid(f"level {level} is above the {own} that is asked", "level")
     keys, family = _breakdowns(params)
@@ -209,13 +219,13 @@ def _increment(params: Params) -> int | str:
 
 def _filters(
     params: Params, keys: tuple[str, ...]
-) -> tuple[list[tuple[Level, str, Condition]], list[tuple[str, Condition]]]:
+) -> tuple[list[tuple[Kind, str, Condition]], list[tuple[str, Condition]]]:
     """Divide conditions into those on objects and those on rows."""
-    objects: list[tuple[Level, str, Condition]] = []
+    objects: list[tuple[Kind, str, Condition]] = []
     rows: list[tuple[str, Condition]] = []
     for condition in conditions(params):
         prefix, _, rest = condition.field.rpartition(".")
-        level = next((each for each in LEVELS[1:] if each == prefix), None)
+        level = known(prefix, KINDS)
         if level is not None and rest in _ATTRIBUTES:
             condition.textual()
             objects.append((level, rest, condition))
@@ -234,8 +244,8 @@ def _sort(params: Params, keys: tuple[str, ...]) -> list[tuple[str, bool]]:
     result = []
     for text in names(params, "sort"):
         field, _, direction = text.rpartition("_")
-        known = field in NUMBERS or field in TEXTS or field in keys
-        if not known or direction not in ("ascending", "descending"):
+        sortable = field in NUMBERS or field in TEXTS or field in keys
+        if not sortable or direction not in ("ascending", "descending"):
             raise invalid(f"sort: {text} is not a field with _ascending or _descending", "sort")
         result.append((field, direction == "descending"))
     return result

@@ -13,7 +13,7 @@ from opoi_envs.ads.graph import dates
 from opoi_envs.ads.graph.errors import invalid, unknown_object
 from opoi_envs.ads.graph.filters import Condition, Value, conditions
 from opoi_envs.ads.graph.objects import EDGES, EFFECTIVE, FIELDS, PARENTS, TYPES, value_of
-from opoi_envs.ads.graph.params import Params, choices, flag, names, whole
+from opoi_envs.ads.graph.params import Params, choices, flag, known, names, whole
 from opoi_envs.ads.graph.query import read_query
 from opoi_envs.ads.graph.rows import described, rows_of
 from opoi_envs.ads.graph.selection import Wanted, wanted
@@ -22,6 +22,7 @@ from opoi_envs.ads.graph.site import Call, Site, level_of
 __all__ = ["LIMIT", "edge", "insights", "page", "page_of_rows", "show", "show_node"]
 
 LIMIT, LARGEST_LIMIT = 25, 5000
+_LONGEST_PLACE = 12
 _HIDDEN = ("DELETED", "ARCHIVED")
 _LISTS: dict[str, Kind] = {"campaigns": "campaign", "adsets": "adset", "ads": "ad"}
 _NUMERIC = frozenset({"daily_budget", "lifetime_budget", "budget_remaining", "spend_cap", "bid_amount"})
@@ -50,8 +51,7 @@ def show(site: Site, call: Call, node: Node | None, asked: tuple[Wanted, ...] | 
         value: Any
         if each.name in EDGES[level]:
             value = edge(site, call, node, each.name, each.params, asked=each.fields)
-        elif each.name in PARENTS[level] and node is not None:
-            kind = next(kind for kind in KINDS if kind == each.name)
+        elif node is not None and (kind := known(each.name, PARENTS[level])) is not None:
             value = show(site, call, site.ancestor(node, kind), each.fields)
         else:
             value = value_of(site, node, each.name)
@@ -99,13 +99,12 @@ def edge(
     every = site.account.of_kind(kind) if node is None else site.account.below(node, kind)
     listed = _filtered(site, kind, every, params)
     shown = {each.id for each in listed}
-    known = [each.id for each in every]
+    ids = [each.id for each in every]
 
-    def place(cursor: str) -> int:
-        """Return how many of the list stand before or at the object of a cursor."""
-        if cursor not in known:
-            raise invalid("Invalid cursors values", "after")
-        return sum(1 for each in known[: known.index(cursor)] if each in shown)
+    def place(cursor: str) -> tuple[int, bool] | None:
+        if cursor not in ids:
+            return None
+        return sum(1 for each in ids[: ids.index(cursor)] if each in shown), cursor in shown
 
     return page(
         call,
@@ -113,7 +112,7 @@ def edge(
         _relinked(params, fields if asked is not None else None),
         listed,
         name=lambda item, _: item.id,
-        place=lambda cursor: (place(cursor), cursor in shown),
+        place=place,
         write=lambda item: show(site, call, item, fields),
     )
 
@@ -139,10 +138,9 @@ def page_of_rows(
 ) -> dict[str, Any]:
     """Return a page of rows that have no ids: their cursors count places."""
 
-    def place(cursor: str) -> tuple[int, bool]:
-        if not cursor.isascii() or not cursor.isdigit() or int(cursor) > len(rows):
-            raise invalid("Invalid cursors values", "after")
-        return int(cursor), True
+    def place(cursor: str) -> tuple[int, bool] | None:
+        counts = len(cursor) <= _LONGEST_PLACE and cursor.isascii() and cursor.isdigit()
+        return (int(cursor), True) if counts and int(cursor) <= len(rows) else None
 
     return page(call, path, params, rows, name=lambda _, number: str(number), place=place, write=write)
 
@@ -154,7 +152,7 @@ def page(
     items: Sequence[T],
     *,
     name: Callable[[T, int], str],
-    place: Callable[[str], tuple[int, bool]],
+    place: Callable[[str], tuple[int, bool] | None],
     write: Callable[[T], dict[str, Any]],
 ) -> dict[str, Any]:
     """Return one page of a list.
@@ -165,7 +163,8 @@ def page(
         params: Of the list.
         items: The whole list.
         name: What a cursor says of an item and its place.
-        place: How many items stand before the one that a cursor names, and whether it is in the list itself.
+        place: How many items stand before the one that a cursor names, and whether it is in the list itself;
+            None where it names none.
         write: How an item is shown.
 
     Raises:
@@ -177,11 +176,12 @@ def page(
     limit = min(limit, LARGEST_LIMIT)
     start = 0
     if params.get("after", ""):
-        before, itself = place(_uncover(params["after"]))
+        before, itself = _place(params, "after", place)
         start = before + itself
     elif params.get("before", ""):
-        start = max(0, place(_uncover(params["before"]))[0] - limit)
-        limit = min(limit, place(_uncover(params["before"]))[0] - start)
+        end, _ = _place(params, "before", place)
+        start = max(0, end - limit)
+        limit = end - start
     chosen = items[start : start + limit]
     result: dict[str, Any] = {"data": [write(item) for item in chosen]}
     if chosen:
@@ -266,16 +266,23 @@ def _cover(text: str) -> str:
     return base64.urlsafe_b64encode(f"cursor:{text}".encode()).decode().rstrip("=")
 
 
-def _uncover(cursor: str) -> str:
-    """Return what a cursor says.
-
-    Raises:
-        ApiError: It is none of ours.
-    """
+def _uncover(cursor: str) -> str | None:
+    """Return what a cursor says; None if it is none of ours."""
     try:
         text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):
-        raise invalid("Invalid cursors values", "after") from None
-    if not text.startswith("cursor:"):
-        raise invalid("Invalid cursors values", "after")
-    return text.removeprefix("cursor:")
+        return None
+    return text.removeprefix("cursor:") if text.startswith("cursor:") else None
+
+
+def _place(params: Params, name: str, place: Callable[[str], tuple[int, bool] | None]) -> tuple[int, bool]:
+    """Return the place of the cursor that a parameter gives.
+
+    Raises:
+        ApiError: It is none of this list.
+    """
+    cursor = _uncover(params[name])
+    found = place(cursor) if cursor is not None else None
+    if found is None:
+        raise invalid("Invalid cursors values", name)
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
 import msgspec
@@ -9,7 +11,15 @@ import msgspec
 __all__ = ["Malformed", "parse"]
 
 _DEPTH = 32
+_SHOWN = 40
 _ENDS = ",:[]{}"
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"} | {each: each for each in "\"'\\/"}
+_CHARACTER = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair of surrogates
+    r"|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}"
+)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 
 
@@ -21,10 +31,14 @@ def parse(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value of a JSON text, strict or relaxed.
 
     Raises:
-        Malformed: It is neither.
+        Malformed: It is neither, or holds half a character (a lone surrogate) or a number that is not finite.
     """
     try:
-        return _finite(msgspec.json.decode(text.encode("utf-8", "replace")))
+        return msgspec.json.decode(text.encode())
+    except UnicodeEncodeError:
+        raise Malformed("a character is incomplete") from None
+    except msgspec.ValidationError as error:
+        raise Malformed(str(error)) from None  # a number is too large
     except (msgspec.DecodeError, RecursionError):
         return _Reader(text).whole()
 
@@ -95,11 +109,22 @@ class _Reader:
             self.at += 1
             if letter == quote:
                 return "".join(letters)
-            if letter == "\\" and self.at < len(self.text):
-                letter = self.text[self.at]
-                self.at += 1
-            letters.append(letter)
+            letters.append(self.escaped() if letter == "\\" else letter)
         raise Malformed("a quotation does not end")
+
+    def escaped(self) -> str:
+        """Return what an escape stands for; the backslash has been read."""
+        letter = self.text[self.at : self.at + 1]
+        if letter != "u":
+            if letter not in _ESCAPES:
+                raise Malformed(f"an unknown escape at {self.at}")
+            self.at += 1
+            return _ESCAPES[letter]
+        found = _CHARACTER.match(self.text, self.at - 1)
+        if found is None:
+            raise Malformed(f"an incomplete character at {self.at - 1}")
+        self.at = found.end()
+        return bytes.fromhex(found[0].replace("\\u", "")).decode("utf-16-be")
 
     def bare(self) -> str:
         self.peek()
@@ -113,16 +138,17 @@ class _Reader:
 
 
 def _word(word: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return what an unquoted word means: a constant, a number or itself."""
+    """Return what an unquoted word means: a constant, a number or itself.
+
+    Raises:
+        Malformed: It is a number that is not finite.
+    """
     if word in _WORDS:
         return _WORDS[word]
+    overflows = _NUMBER.fullmatch(word) and not math.isfinite(float(word))
+    if overflows or _NOT_FINITE.fullmatch(word):
+        raise Malformed(f"{word[:_SHOWN]} is no number that JSON knows")
     try:
-        return _finite(msgspec.json.decode(word.encode("utf-8", "replace")))
+        return msgspec.json.decode(word.encode())
     except msgspec.DecodeError:
         return word
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        raise Malformed("a number is too large")
-    return value

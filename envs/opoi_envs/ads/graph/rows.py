@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from opoi_envs.ads.account.nodes import Node
+from opoi_envs.ads.account.nodes import Kind, Node
 from opoi_envs.ads.account.splits import WINDOWS, cells, purchases
 from opoi_envs.ads.account.view import COLUMNS, ratio
 from opoi_envs.ads.graph.errors import ApiError
 from opoi_envs.ads.graph.filters import Value
-from opoi_envs.ads.graph.metrics import Row, metric, number
+from opoi_envs.ads.graph.metrics import LISTS, NUMBERS, Row, metric, number
 from opoi_envs.ads.graph.objects import CURRENCY, value_of
-from opoi_envs.ads.graph.query import LEVELS, TEXTS, Query
+from opoi_envs.ads.graph.query import TEXTS, Query
 from opoi_envs.ads.graph.site import Site
 from opoi_envs.ads.world.calendar import iso
 from opoi_envs.ads.world.noise import Ints
@@ -26,6 +26,8 @@ SYNCHRONOUS = 40_000
 """Most rows that one synchronous call may work on."""
 
 _OFFSITE = slice(4, None)
+_VALUED = NUMBERS | LISTS
+_OF_PEOPLE = ("reach", "cpp", "frequency")
 
 
 def rows_of(site: Site, query: Query, most: int = SYNCHRONOUS) -> list[Row]:
@@ -55,11 +57,11 @@ def rows_of(site: Site, query: Query, most: int = SYNCHRONOUS) -> list[Row]:
 
 
 def described(site: Site, query: Query, row: Row) -> dict[str, Any]:
-    """Return a row as the API writes it."""
+    """Return a row as the API writes it; fields of `SILENT` are left out."""
     result: dict[str, Any] = {}
     for name in query.fields:
-        value = _text(site, query, row, name) if name in TEXTS else None
-        if name not in TEXTS and not (row.reach == 0 and name in ("reach", "cpp", "frequency")):
+        value = _text(site, row, name) if name in TEXTS else None
+        if name in _VALUED and not (row.reach == 0 and name in _OF_PEOPLE):
             value = metric(row, name, query.windows)
         if value is not None:
             result[name] = value
@@ -87,9 +89,8 @@ def _chosen(site: Site, query: Query) -> list[tuple[Node, dict[str, list[tuple[i
     return result
 
 
-def _attribute(site: Site, ad: Node, level: str, name: str) -> str | None:
-    kind = next(each for each in ("campaign", "adset", "ad") if each == level)
-    node = site.ancestor(ad, kind)
+def _attribute(site: Site, ad: Node, level: Kind, name: str) -> str | None:
+    node = site.ancestor(ad, level)
     known = node is not None and not (name in ("objective", "buying_type") and level != "campaign")
     if not known or (name == "optimization_goal" and level != "adset"):
         return None
@@ -171,7 +172,7 @@ def _weight(query: Query, members: list[int]) -> int:
     return sum(query.family.weights[member] for member in members) if query.family else 1
 
 
-def _text(site: Site, query: Query, row: Row, name: str) -> str | None:
+def _text(site: Site, row: Row, name: str) -> str | None:
     """Return a field that describes the row; None where its object lies below the row's level."""
     if name in ("date_start", "date_stop"):
         return iso(row.period[name == "date_stop"])
@@ -186,10 +187,7 @@ def _text(site: Site, query: Query, row: Row, name: str) -> str | None:
     if name in ("created_time", "updated_time"):
         return str(value_of(site, row.node, name))
     level = TEXTS[name]
-    if LEVELS.index(level) > LEVELS.index(query.level):
-        return None
-    kind = next(each for each in ("campaign", "adset", "ad") if each == level)
-    above = site.ancestor(row.node, kind)
+    above = site.ancestor(row.node, level) if level != "account" else None
     if above is None:
         return None
     if name == "attribution_setting":
@@ -203,8 +201,8 @@ def _value(site: Site, query: Query, row: Row, name: str) -> Value:
     if name in query.keys:
         return row.cell[query.keys.index(name)]
     if name in TEXTS:
-        return _text(site, query, row, name)
-    return None if row.reach == 0 and name in ("reach", "cpp", "frequency") else number(row, name)
+        return _text(site, row, name)
+    return None if row.reach == 0 and name in _OF_PEOPLE else number(row, name)
 
 
 def _met(site: Site, query: Query, rows: list[Row]) -> list[Row]:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from msgspec import Struct
 
 from opoi_envs.ads.account.account import Account
-from opoi_envs.ads.account.nodes import Event, Kind, Node, Refused
+from opoi_envs.ads.account.nodes import Kind, Node, Refused
 from opoi_envs.ads.account.view import View
 from opoi_envs.ads.graph import dates
 from opoi_envs.ads.graph.errors import unknown_object
@@ -74,21 +74,14 @@ class Site:
         account: Shared with whoever else uses it; the API keeps no copy of anything that is set in it.
 
     Attributes:
+        view: The account as reported.
         seconds: Since midnight of the account's today, in [0, 86400): moved by the control calls only.
     """
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.seconds = 0
-        self._view = View(account)
-        self._events: list[Event] = account.events
-
-    @property
-    def view(self) -> View:
-        """The account as reported; a fresh one after a reset."""
-        if self._events is not self.account.events:
-            self._events, self._view = self.account.events, View(self.account)
-        return self._view
+        self.view = View(account)
 
     @property
     def now(self) -> int:

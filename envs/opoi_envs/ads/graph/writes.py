@@ -28,6 +28,8 @@ _CATEGORIES = (
     "ONLINE_GAMBLING_AND_GAMING",
 )
 _LONGEST = 400
+_CAPPED = ("COST_CAP", "LOWEST_COST_WITH_BID_CAP")
+_TIMES = ("start_time", "stop_time", "end_time")
 _SHARING_SINCE = (24, 0)
 
 
@@ -165,6 +167,7 @@ def change(site: Site, call: Call, name: str, limits: Limits) -> dict[str, Any]:
     if not given and shared is None:
         raise invalid("A write needs at least one field.")
     values = _settings(WRITABLE[node.kind], given)
+    _consistent(site, node, values)
     blame = next((key for key in _BUDGETS if key in given), "")
     budgets = _shares(call.params) if shared is not None else {}
     if shared is not None and "budget_cents" in values:
@@ -175,7 +178,7 @@ def change(site: Site, call: Call, name: str, limits: Limits) -> dict[str, Any]:
         site.account.change(node, check_only=True, **values)
         if check_only:
             return {"success": True}
-        touched = [*budgets, *([node.id] if "budget_cents" in values else [])]
+        touched = [*budgets, *([node.id] if _moves_budget(node, values) else [])]
         limits.allow_budgets(touched, site.now)
         if shared is not None:
             site.account.share_out(node, budgets)
@@ -219,7 +222,8 @@ def create(site: Site, call: Call, edge: str) -> dict[str, Any]:
 
 
 def _fits(site: Site, call: Call, kind: Kind, parent: str, values: Mapping[str, Any]) -> None:
-    """Check what depends on the parent and the version."""
+    """Check what depends on the parent, the version and the clock."""
+    _in_order({"start_time": site.at(site.account.today), **values})
     if kind == "campaign":
         since = call.version is None or call.version >= _SHARING_SINCE
         if since and "budget_cents" not in values and "is_adset_budget_sharing_enabled" not in values:
@@ -236,9 +240,56 @@ def _fits(site: Site, call: Call, kind: Kind, parent: str, values: Mapping[str, 
         return
     if above.budget_cents is None and "budget_cents" not in values:
         raise invalid("An ad set needs a budget unless its campaign has one", "daily_budget")
-    strategy = values.get("bid_strategy", "")
-    if strategy in ("COST_CAP", "LOWEST_COST_WITH_BID_CAP") and "bid_amount" not in values:
-        raise invalid(f"bid_amount is required with bid_strategy {strategy}", "bid_amount")
+    _needs_amount(above, values)
+
+
+def _consistent(site: Site, node: Node, values: Mapping[str, Any]) -> None:
+    """Check that what is written fits what is set already.
+
+    Raises:
+        ApiError: It does not.
+    """
+    if any(key in values for key in _TIMES):
+        _in_order({"start_time": site.at(node.created), **node.extra, **values})
+    if not any(key in values for key in ("bid_strategy", "bid_amount")):
+        return
+    if node.kind == "adset":
+        _needs_amount(site.account.nodes[node.parent], {**node.extra, **values})
+    if node.kind == "campaign":
+        below = (site.account.nodes[child] for child in node.children)
+        for ad_set in below:
+            if ad_set.status != "DELETED":
+                _needs_amount(node, ad_set.extra, values)
+
+
+def _in_order(settings: Mapping[str, Any]) -> None:
+    """Require that what begins ends later."""
+    for last in _TIMES[1:]:
+        if settings.get(last) is not None and settings["start_time"] >= settings[last]:
+            raise invalid(f"{last} must be after start_time", last)
+
+
+def _needs_amount(
+    campaign: Node, ad_set: Mapping[str, Any], written: Mapping[str, Any] | None = None
+) -> None:
+    """Require a bid amount of an ad set whose own strategy, or its campaign's, caps bids or costs.
+
+    Args:
+        campaign: Above the ad set; its strategy counts where it has the budget.
+        ad_set: Settings of the ad set.
+        written: Settings that the campaign is about to get.
+    """
+    above = {**campaign.extra, **(written or {})} if campaign.budget_cents is not None else {}
+    strategies = (ad_set.get("bid_strategy"), above.get("bid_strategy"))
+    capped = next((each for each in strategies if each in _CAPPED), None)
+    if capped is not None and ad_set.get("bid_amount") is None:
+        raise invalid(f"bid_amount is required with bid_strategy {capped}", "bid_amount")
+
+
+def _moves_budget(node: Node, values: Mapping[str, Any]) -> bool:
+    """Whether a write changes a budget, or between a day's and a whole life's."""
+    asked = (values.get("budget_cents"), values.get("budget_kind"))
+    return "budget_cents" in values and asked != (node.budget_cents, node.budget_kind)
 
 
 def _living(site: Site, call: Call, name: str) -> Node:
@@ -275,9 +326,6 @@ def _settings(readers: Mapping[str, Reader], given: Params) -> dict[str, Any]:
     for key, kind in (("daily_budget", "daily"), ("lifetime_budget", "lifetime")):
         if key in values:
             values["budget_cents"], values["budget_kind"] = values.pop(key), kind
-    for first, last in (("start_time", "stop_time"), ("start_time", "end_time")):
-        if first in values and last in values and values[first] >= values[last]:
-            raise invalid(f"{last} must be after {first}", last)
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -85,12 +85,11 @@ class AdAccountEnv(gymnasium.Env[str, str]):
         reward: RewardUnit = "usd",
         render_mode: str | None = None,
     ) -> None:
-        if turns < 1:
-            raise UsageError(f"a budget of {turns} turns leaves nothing to do", fix="give at least 1")
-        if reward not in ("usd", "share"):
-            raise UnknownNameError("reward unit", reward, ("usd", "share"))
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise UnknownNameError("render mode", str(render_mode), self.metadata["render_modes"])
+        if not isinstance(turns, int) or isinstance(turns, bool) or turns < 1:
+            raise UsageError(f"{turns!r} is no number of turns", fix="give a whole number from 1")
+        _chosen("reward unit", reward, ("usd", "share"))
+        if render_mode is not None:
+            _chosen("render mode", render_mode, self.metadata["render_modes"])
         self.observation_space = AsciiText(OBSERVATION_LENGTH)
         self.action_space = AsciiText(ACTION_LENGTH)
         self.render_mode = render_mode
@@ -98,6 +97,7 @@ class AdAccountEnv(gymnasium.Env[str, str]):
         self.reward = reward
         self._deck = _Deck(_suite_of(suite), 0)
         self._scenario: Scenario | None = None
+        self._view: View | None = None
         self._over = True
 
     @property
@@ -108,7 +108,7 @@ class AdAccountEnv(gymnasium.Env[str, str]):
             UsageError: There is none yet.
         """
         if self._scenario is None:
-            raise UsageError("there is no episode yet", fix="call `reset` first")
+            raise _not_begun()
         return self._scenario
 
     @property
@@ -136,7 +136,7 @@ class AdAccountEnv(gymnasium.Env[str, str]):
             UsageError: There is no such option, suite or place.
         """
         super().reset(seed=seed)
-        name, index = _options(options or {})
+        name, index = _options({} if options is None else options)
         if name is not None or seed is not None:
             chosen = self._deck.suite if name is None else _suite_of(name)
             self._deck = _Deck(chosen, self._deck.seed if seed is None else seed)
@@ -144,8 +144,7 @@ class AdAccountEnv(gymnasium.Env[str, str]):
         self._scenario = scenario = deck.draw(index)
         self._inner = deck.suite.env(scenario)
         task, _ = self._inner.reset()
-        self._world: World | None = None
-        self._view: View | None = None
+        self._view = View(self._inner.account)
         self._left = self.turns
         self._over = False
         self._taken = ""
@@ -209,21 +208,35 @@ class AdAccountEnv(gymnasium.Env[str, str]):
         if self.render_mode is None:
             return None
         scenario = self.scenario
-        if self._view is None:
-            self._view = View(Account(self.world))
         if self.render_mode == "ansi":
-            return table(self._view, scenario.entity, self._last, self._taken)
+            return table(self._seen(), scenario.entity, self._last, self._taken)
         from opoi_envs.ads.gym.picture import picture
 
-        frame: Picture = picture(self._view, scenario.entity, self._taken)
+        frame: Picture = picture(self._seen(), scenario.entity, self._taken)
         return frame
 
     @property
     def world(self) -> World:
-        """The world of the episode: not for agents."""
-        if self._world is None:
-            self._world = World(self.scenario.seed)
-        return self._world
+        """The world of the episode: not for agents.
+
+        Raises:
+            UsageError: There is no episode yet.
+        """
+        return self.account.world
+
+    @property
+    def account(self) -> Account:
+        """The account that the tools look at and `render` shows.
+
+        Raises:
+            UsageError: There is no episode yet.
+        """
+        return self._seen().account
+
+    def _seen(self) -> View:
+        if self._view is None:
+            raise _not_begun()
+        return self._view
 
 
 class _Deck:
@@ -256,17 +269,34 @@ class _Deck:
         return self._shown
 
 
-def _suite_of(name: str) -> AdsSuite:
-    if name not in SUITES:
-        raise UnknownNameError("suite", name, SUITES)
-    return SUITES[name]
+def _chosen(what: str, name: object, known: Iterable[str]) -> str:
+    """Return a name that must be one of the known ones.
+
+    Raises:
+        UnknownNameError: It is none, or no text at all; says which there are.
+    """
+    choices = list(known)
+    if not isinstance(name, str) or name not in choices:
+        raise UnknownNameError(what, name if isinstance(name, str) else repr(name), choices)
+    return name
 
 
-def _options(options: dict[str, Any]) -> tuple[str | None, int | None]:
+def _suite_of(name: object) -> AdsSuite:
+    return SUITES[_chosen("suite", name, SUITES)]
+
+
+def _not_begun() -> UsageError:
+    return UsageError("there is no episode yet", fix="call `reset` first")
+
+
+def _options(options: object) -> tuple[str | None, int | None]:
     """Return suite and index."""
+    if not isinstance(options, Mapping):
+        raise UsageError(
+            f"{options!r} are no options of reset", fix="give a dict with `suite`, `index`, both or neither"
+        )
     for name in options:
-        if name not in ("suite", "index"):
-            raise UnknownNameError("option of reset", name, ("suite", "index"))
+        _chosen("option of reset", name, ("suite", "index"))
     index = options.get("index")
     if index is not None and (not isinstance(index, int) or isinstance(index, bool) or index < 0):
         raise UsageError(f"{index!r} is no place in the sequence", fix="give a whole number from 0")
