@@ -711,3 +711,18 @@ def test_writing_back_what_stands_there_resets_nothing():
     assert account.events == events
     account.change(ad_set, targeting={"age_max": 40})
     assert account.events != events
+
+
+def test_two_small_steps_on_one_day_are_one_large_one():
+    account = Account(SHARED)
+    node = _focus(account)
+    step = node.budget_cents * 6 // 5
+    account.change(node, budget_cents=step)
+    assert not account.learning(node)
+    account.change(node, budget_cents=step * 6 // 5)
+    assert account.learning(node)
+    other = Account(SHARED)
+    other.change(_focus(other), budget_cents=step)
+    other.advance(3)
+    other.change(_focus(other), budget_cents=step * 6 // 5)
+    assert not other.learning(_focus(other))

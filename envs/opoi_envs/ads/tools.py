@@ -151,7 +151,8 @@ def _get_campaigns(view: View, arguments: GetCampaigns) -> Result:
         listed.append(
             {"id": name, "name": node.name, "status": node.status, "daily_budget": budget, "delivery": state}
         )
-        revealed += [Fact(name, "daily_budget", "", budget, "USD"), Fact(name, "delivery", "", state)]
+        revealed += [Fact(name, "status", "", node.status), Fact(name, "daily_budget", "", budget, "USD")]
+        revealed.append(Fact(name, "delivery", "", state))
     return _answer({"campaigns": listed}, revealed)
 
 
@@ -165,6 +166,7 @@ def _get_adsets(view: View, arguments: GetAdSets) -> Result:
         brief: rows.Row = {name: shown[name] for name in ("spend", "purchases", "cpa") if name in shown}
         entry: dict[str, Any] = {"id": rows.label(node), "name": node.name}
         entry["status"] = view.account.effective_status(node)
+        revealed.append(Fact(entry["id"], "status", "", entry["status"]))
         if node.budget_cents is not None:
             entry["daily_budget"] = node.budget_cents / 100
             revealed.append(Fact(entry["id"], "daily_budget", "", entry["daily_budget"], "USD"))

@@ -198,7 +198,11 @@ class Account(Tree):
     # ---------------------------------------------------------------- inside
 
     def _budget_event(self, name: str, old: int, new: int) -> Event:
-        large = abs(new - old) > self.significant * old + 1  # cents are rounded
+        """Log a change of a daily pace; several small steps on one day are one large one."""
+        today = (each for each in self.events if (each.day, each.node) == (self.today, name))
+        morning = next((each.old for each in today if each.kind == "budget_change"), old)
+        before = morning if isinstance(morning, int) else old
+        large = abs(new - before) > self.significant * before + 1  # cents are rounded
         return Event(self.today, name, "budget_change", old, new, large)
 
     def _check(self, node: Node, settings: dict[str, Any], above: Node | None = None) -> None:
