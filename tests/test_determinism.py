@@ -33,6 +33,8 @@ class Slow:
             os.kill(os.getpid(), getattr(signal, os.environ.get("SIGNAL", "SIGKILL")))
         return self.inner.complete(messages, tools, seed=seed)
 
+# background jobs of a shell inherit that it is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = Slow()
 """
 
