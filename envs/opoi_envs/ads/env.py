@@ -46,7 +46,8 @@ class AdsEnv:
     ) -> tuple[str, dict[str, Any]]:
         """Start the episode, the account as on the decision day; return the task."""
         self._over = False
-        self.account.reset()
+        if self.account.version:
+            self.account.reset()
         return self._scenario.task, {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
