@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from opoi_envs.ads.world.campaign import Ad, AdSet, Campaign
 from opoi_envs.ads.world.world import World
 
 __all__ = [
@@ -141,53 +142,29 @@ def nodes_of(world: World) -> dict[str, Node]:
     """Return the objects of a world on its decision day, parents before children."""
     nodes: dict[str, Node] = {}
 
-    def add(node: Node) -> Node:
-        nodes[node.id] = node
-        if node.parent:
-            nodes[node.parent].children.append(node.id)
-        return node
+    def add(kind: Kind, item: Campaign | AdSet | Ad, parent: str, born: int, budget: int | None) -> None:
+        nodes[item.id] = Node(
+            id=item.id,
+            kind=kind,
+            name=item.name,
+            status="PAUSED" if isinstance(item, Campaign) and item.stopped else "ACTIVE",
+            parent=parent,
+            budget_cents=budget,
+            created=born,
+            updated=born,
+        )
+        if parent:
+            nodes[parent].children.append(item.id)
 
     for campaign in world.campaigns:
         born = world.as_of - (campaign.archetype.launched or 200 + int(campaign.id) % 97)
-        budget = campaign.budget_cents if campaign.shared_budget else None
-        status: Status = "PAUSED" if campaign.stopped else "ACTIVE"
-        add(
-            Node(
-                id=campaign.id,
-                kind="campaign",
-                name=campaign.name,
-                status=status,
-                budget_cents=budget,
-                created=born,
-                updated=born,
-            )
-        )
+        shared = campaign.shared_budget
+        add("campaign", campaign, "", born, campaign.budget_cents if shared else None)
         for ad_set in campaign.ad_sets:
-            own = None if campaign.shared_budget else campaign.budget_cents * ad_set.share // 100
-            add(
-                Node(
-                    id=ad_set.id,
-                    kind="adset",
-                    name=ad_set.name,
-                    status="ACTIVE",
-                    parent=campaign.id,
-                    budget_cents=own,
-                    created=born,
-                    updated=born,
-                )
-            )
+            own = None if shared else campaign.budget_cents * ad_set.share // 100
+            add("adset", ad_set, campaign.id, born, own)
             for ad in ad_set.ads:
-                add(
-                    Node(
-                        id=ad.id,
-                        kind="ad",
-                        name=ad.name,
-                        status="ACTIVE",
-                        parent=ad_set.id,
-                        created=born,
-                        updated=born,
-                    )
-                )
+                add("ad", ad, ad_set.id, born, None)
     return nodes
 
 
