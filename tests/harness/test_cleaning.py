@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from opoi.cleaning.engine import MESSAGE, apply, clean
 from opoi.cleaning.levels import LEVELS, cleaner
-from opoi.cleaning.regions import rebuild, regions_of
 from opoi.cleaning.residue import PATTERNS, find, residue_of
 from opoi.errors import EndpointError, PluginError, UnknownNameError
 from opoi.models.scripted import ScriptedModel
+from opoi.passages import rebuild, regions_of
 from opoi.protocols import Model, Suite
 from opoi.registry import load_suite
 from opoi.types import Cleaned, Edit, Injection, Message, Reply, ToolCall, Trace, Usage

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from opoi.cleaning.levels import cleaner
 from opoi.measures.citations import citation_metrics, supports
-from opoi.measures.leakage.claims import find_claims, find_ids, id_shapes, number_of
-from opoi.measures.leakage.derived import Derived
-from opoi.measures.leakage.grounding import Provenance, grounding_metrics, trace_claims
-from opoi.measures.leakage.sources import Values
-from opoi.measures.text import rationale
+from opoi.measures.grounding import grounding_metrics
 from opoi.protocols import Cast
+from opoi.provenance.claims import find_claims, find_ids, id_shapes, number_of
+from opoi.provenance.derived import Derived
+from opoi.provenance.ledger import Provenance, trace_claims
+from opoi.provenance.sources import Values
+from opoi.provenance.texts import rationale
 from opoi.rollout import rollout
 from opoi.strategies.opoi import OPOI
 from opoi.types import (

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from opoi.measures.divergence import excess, js_divergence
-from opoi.measures.text import rationale, words
+from opoi.measures.text import words
 from opoi.measures.vocabulary import vocabulary_metrics
 from opoi.protocols import Metric
+from opoi.provenance.texts import rationale
 from opoi.seeds import Stream
 from opoi.types import Arm, Cleaned, Decision, Group, Message, Scenario, Trace, Truth
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from opoi.cleaning.regions import editable, rebuild, regions_of
 from opoi.cleaning.residue import residue_of
 from opoi.errors import PluginError
+from opoi.passages import editable, rebuild, regions_of
 from opoi.protocols import Rule, Suite
 from opoi.types import Cleaned, Decision, Edit, Message, Reject, Trace
 
@@ -138,7 +138,7 @@ def _rewrite(content: str, edits: Sequence[Edit], prose: Sequence[str]) -> str:
             raise PluginError(
                 f"the rule {edit.rule!r} asks for an edit that does not fit",
                 why=f"region {edit.region!r}, characters {edit.start} to {edit.end}",
-                fix="take spans from opoi.cleaning.regions.regions_of",
+                fix="take spans from opoi.passages.regions_of",
             )
         texts[edit.region] = text[: edit.start] + edit.text + text[edit.end :]
     return rebuild(content, prose, texts)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import re2
 
-from opoi.cleaning.regions import written
+from opoi.passages import written
 from opoi.types import Message, Trace
 
 __all__ = ["PATTERNS", "STRONG", "Hit", "find", "nonces_of", "residue_in", "residue_of"]

@@ -10,9 +10,9 @@ import sentencex
 from msgspec import Struct
 
 from opoi.cleaning.engine import MESSAGE, apply, core
-from opoi.cleaning.regions import editable, regions_of
 from opoi.cleaning.residue import find, nonces_of, residue_in, residue_of
 from opoi.errors import EndpointError
+from opoi.passages import editable, regions_of
 from opoi.protocols import Model, Suite
 from opoi.seeds import Stream
 from opoi.types import Edit, Message, Reject, ToolSpec, Trace

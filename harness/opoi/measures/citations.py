@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from opoi.measures.leakage.claims import Claimed, Unit, number_of, plain_number
-from opoi.measures.leakage.sources import Values
 from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import kept, observed, shown
+from opoi.measures.text import kept
+from opoi.provenance.claims import Claimed, Unit, number_of, plain_number
+from opoi.provenance.sources import Values
+from opoi.provenance.texts import observed, shown
 from opoi.types import Citation, Fact, Group
 
 __all__ = ["citation_metrics", "supports"]

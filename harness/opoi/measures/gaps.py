@@ -22,8 +22,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import action_of, judged, observed
+from opoi.measures.text import action_of, judged
 from opoi.protocols import Suite
+from opoi.provenance.texts import observed
 from opoi.types import Group
 
 __all__ = ["gap_metrics"]

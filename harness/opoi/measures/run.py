@@ -11,11 +11,11 @@ from opoi.measures.citations import citation_metrics
 from opoi.measures.common import ACCURACY_COMMON, JS_COMMON
 from opoi.measures.consensus import consensus_metrics
 from opoi.measures.gaps import gap_metrics
-from opoi.measures.leakage.grounding import grounding_metrics
-from opoi.measures.leakage.residue import residue_metrics
+from opoi.measures.grounding import grounding_metrics
 from opoi.measures.policies import null_arm, random_arm
 from opoi.measures.profile import profile_metrics
 from opoi.measures.ratio import NO_TEXT, RatioMetric
+from opoi.measures.residue import residue_metrics
 from opoi.measures.results import Definition, Results
 from opoi.measures.table import Table
 from opoi.measures.vocabulary import VocabularyMetric, vocabulary_metrics

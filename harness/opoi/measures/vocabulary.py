@@ -25,7 +25,8 @@ from opoi.measures.statistics import (
     on_grid,
     quotient,
 )
-from opoi.measures.text import kept, rationale, words
+from opoi.measures.text import kept, words
+from opoi.provenance.texts import rationale
 from opoi.seeds import Stream
 from opoi.types import Arm, Cleaned, Group, Measure
 

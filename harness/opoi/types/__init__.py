@@ -1,12 +1,13 @@
 """The values that travel through the pipeline. All are frozen; all can be written as one JSON line.
 
-In the order of the pipeline: `worlds`, `messages`, `traces`, `reviews`, `cleaned`, `figures`. Fields that
-hold their default are left out of the JSON; unknown fields are an error.
+In the order of the pipeline: `worlds`, `messages`, `traces`, `reviews`, `cleaned`, `findings`, `figures`.
+Fields that hold their default are left out of the JSON; unknown fields are an error.
 """
 
 from opoi.types.base import Value
 from opoi.types.cleaned import Cleaned, Edit, Example, Reject
 from opoi.types.figures import Arm, Group, Measure
+from opoi.types.findings import Finding, Grade, Reading
 from opoi.types.messages import UNREADABLE, Author, Message, Reply, SubAgent, ToolCall, ToolSpec, Usage
 from opoi.types.reviews import Case, Claim, Origin, Review, Verdict
 from opoi.types.traces import Citation, Decision, Injection, Outcome, StopReason, Trace
@@ -25,6 +26,8 @@ __all__ = [
     "Edit",
     "Example",
     "Fact",
+    "Finding",
+    "Grade",
     "Group",
     "Hidden",
     "Injection",
@@ -32,6 +35,7 @@ __all__ = [
     "Message",
     "Origin",
     "Outcome",
+    "Reading",
     "Reject",
     "Reply",
     "Review",

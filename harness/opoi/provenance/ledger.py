@@ -1,4 +1,4 @@
-"""Where does each claim of a trace come from? Hindsight and fabrication by provenance.
+"""Where does each claim of a trace come from? Its source, found by provenance.
 
 Every number, date and id in what a kept trace states is traced to a source: in its prose, the arguments
 of its tool calls (read before their result is seen) and its citations. Sources are tried in this order, so
@@ -28,24 +28,25 @@ Definition: methods specification 5.8, L2.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import lru_cache
 from typing import Any, Literal
 
-from opoi.measures.leakage.claims import Claimed, find_numbers, id_shapes
-from opoi.measures.leakage.derived import Derived, Setting
-from opoi.measures.leakage.sources import Values, numeric, unit_class
-from opoi.measures.leakage.statements import claims_in, statements
-from opoi.measures.leakage.windows import LONGEST, days_in, window_of
-from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import kept, observed, shown
-from opoi.types import Fact, Group, Message, Scenario, Trace, Verdict
+from opoi.provenance.claims import Claimed, find_numbers, id_shapes
+from opoi.provenance.derived import Derived, Setting
+from opoi.provenance.sources import Values, numeric, unit_class
+from opoi.provenance.statements import claims_in, statements
+from opoi.provenance.texts import observed, shown
+from opoi.provenance.windows import LONGEST, days_in, window_of
+from opoi.types import Fact, Message, Scenario, Trace, Verdict
 
-__all__ = ["Provenance", "Source", "grounding_metrics", "trace_claims"]
+__all__ = ["LEGAL", "Provenance", "Source", "trace_claims"]
 
 Source = Literal["prompt", "observed", "decided", "derived", "hindsight", "ambiguous", "oracle", "none"]
+
+
+LEGAL = ("prompt", "observed", "decided", "derived")
 
 
 class Provenance:
@@ -293,81 +294,3 @@ def _tool_texts(message: Message) -> list[str]:
         if inner.role == "tool":
             texts += _tool_texts(inner)
     return texts
-
-
-# ---------------------------------------------------------------- figures
-
-
-def grounding_metrics() -> tuple[RatioMetric, ...]:
-    """Return the figures of this module."""
-    return (
-        RatioMetric(
-            "hindsight_claims",
-            "hindsight claims",
-            "share",
-            "Share of kept traces with a claim whose only source is hidden, the outcome or external.",
-            _count,
-        ),
-        RatioMetric(
-            "ambiguous_claims",
-            "ambiguous claims",
-            "share",
-            "Share of kept traces with a claim that matches a hidden value which tools can also print about "
-            "something else: no proof of a leak.",
-            _count,
-        ),
-        RatioMetric(
-            "oracle_claims",
-            "oracle claims",
-            "share",
-            "Share of kept traces with a claim whose only source is the verdict or the injected text.",
-            _count,
-        ),
-        RatioMetric(
-            "ungrounded_claims",
-            "ungrounded claims",
-            "share",
-            "Share of the distinct claims (numbers, dates and ids in prose, tool arguments and citations) of "
-            "kept traces that have no source at all.",
-            _count,
-        ),
-        RatioMetric(
-            "derived_claims",
-            "derived claims",
-            "share",
-            "Share of the distinct claims of kept traces that follow from observed values by arithmetic.",
-            _count,
-        ),
-        RatioMetric(
-            "claims",
-            "claims / trace",
-            "count",
-            "Distinct checkable claims (prose, tool arguments, citations) per kept trace.",
-            _count,
-        ),
-    )
-
-
-def _count(group: Group) -> Mapping[str, Pair]:
-    provenance = Provenance(group.scenario, group.verdict)
-    totals: Counter[str] = Counter()
-    traces = 0
-    for cleaned in kept(group):
-        traces += 1
-        sources = Counter(source for _, source in trace_claims(cleaned.trace, provenance))
-        totals.update(sources)
-        totals["hindsight traces"] += sources["hindsight"] > 0
-        totals["ambiguous traces"] += sources["ambiguous"] > 0
-        totals["oracle traces"] += sources["oracle"] > 0
-    claims = sum(totals[source] for source in (*_LEGAL, "hindsight", "ambiguous", "oracle", "none"))
-    return {
-        "hindsight_claims": (totals["hindsight traces"], traces),
-        "ambiguous_claims": (totals["ambiguous traces"], traces),
-        "oracle_claims": (totals["oracle traces"], traces),
-        "ungrounded_claims": (totals["none"], claims),
-        "derived_claims": (totals["derived"], claims),
-        "claims": (claims, traces),
-    }
-
-
-_LEGAL = ("prompt", "observed", "decided", "derived")

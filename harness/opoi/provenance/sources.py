@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from opoi.measures.leakage.claims import Claimed, number_of
+from opoi.provenance.claims import Claimed, number_of
 from opoi.types import Fact
 
 __all__ = ["UnitClass", "Values", "numeric", "unit_class"]

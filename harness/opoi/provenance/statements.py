@@ -8,8 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from opoi.measures.leakage.claims import Claimed, find_claims, find_ids, plain_number, without_ids
-from opoi.measures.text import rationale
+from opoi.provenance.claims import Claimed, find_claims, find_ids, plain_number, without_ids
+from opoi.provenance.texts import rationale
 from opoi.types import Citation, ToolCall, Trace
 
 __all__ = ["Statement", "claims_in", "statements"]

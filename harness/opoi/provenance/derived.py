@@ -22,12 +22,12 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
-from opoi.measures.leakage.claims import Claimed
-from opoi.measures.leakage.sources import UnitClass, numeric, unit_class
-from opoi.measures.leakage.windows import Window, window_of
-from opoi.measures.statistics import Floats
+from opoi.provenance.claims import Claimed
+from opoi.provenance.sources import UnitClass, numeric, unit_class
+from opoi.provenance.windows import Window, window_of
 from opoi.types import Fact
 
 __all__ = ["Derived", "Setting"]
@@ -86,7 +86,7 @@ class Derived:
     def __init__(self, facts: Iterable[Fact], own: Iterable[Setting] = ()) -> None:
         self._points = list(dict.fromkeys(point for fact in facts for point in _points(fact)))
         self._own = tuple(dict.fromkeys(own))[-MOST_SETTINGS:]
-        self._tables: dict[UnitClass, Floats] | None = None
+        self._tables: dict[UnitClass, npt.NDArray[np.float64]] | None = None
 
     def restates(self, claim: Claimed) -> bool:
         """Return whether the claim is one of the derived values, rounded to the digits it prints."""
@@ -102,7 +102,7 @@ class Derived:
                 return True
         return False
 
-    def _build(self) -> dict[UnitClass, Floats]:
+    def _build(self) -> dict[UnitClass, npt.NDArray[np.float64]]:
         found: dict[UnitClass, list[float]] = {}
         for unit, value in self._values():
             found.setdefault(unit, []).append(value)

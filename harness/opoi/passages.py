@@ -1,0 +1,225 @@
+"""The texts of a message: all of them, those that cleaning may edit, and how to put edited ones back.
+
+An assistant message is prose, or a decision object with prose around it. Only prose may change: the text
+outside the object, and the string values of the keys that the suite calls prose. Everything else (tool
+calls, tool results, action, citations, the JSON itself) stays as it is, byte for byte. Rules and detectors
+read the rest too, leaf by leaf, as it reads after JSON's escapes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from opoi.types import Message, Trace
+from opoi.wire import find_object, find_objects, strings_in, valid_text
+
+__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of", "written"]
+
+Kind = Literal["prose", "json", "argument", "name"]
+"""What a text is: the author's free text, a key or value of a JSON object, one of a tool's arguments, or
+the name of a tool."""
+
+_SPACE = " \t\n\r"
+
+
+class Passage(NamedTuple):
+    """One text of a message, and where it stands.
+
+    Attributes:
+        message: Path of the message: index into the messages, then into `Message.sub`, and so on.
+        field: Name of the text within the message. Prose: `text`, `before`, `after` or a prose key, as
+            in `regions_of`. Else a path: `json:0/citations/1/value` (of the first object), `call:0/days` (an
+            argument of the first tool call), `call:0` (its name, or all of its arguments where they are
+            no JSON object). A key has the path of its value and `#key`.
+        kind: What it is.
+        text: As it reads, decoded; numbers as they are written.
+    """
+
+    message: tuple[int, ...]
+    field: str
+    kind: Kind
+    text: str
+
+
+def passages(
+    messages: Sequence[Message],
+    prose: Sequence[str],
+    *,
+    roles: Sequence[str] = ("assistant",),
+    kinds: Sequence[Kind] = ("prose", "json", "argument", "name"),
+    path: tuple[int, ...] = (),
+) -> Iterator[Passage]:
+    """Yield every text of the messages in order, those of nested runs after the message that holds them.
+
+    Args:
+        messages: Of a trace, of a prompt or of a nested run.
+        prose: Keys of a decision object that hold prose.
+        roles: Whose messages; those of nested runs are read in any case.
+        kinds: Which texts.
+        path: Where the messages hang: what every `Passage.message` begins with.
+    """
+    for index, message in enumerate(messages):
+        here = (*path, index)
+        if message.role in roles:
+            if "prose" in kinds:
+                for field, text in regions_of(message.content, prose).items():
+                    yield Passage(here, field, "prose", text)
+            if "json" in kinds and "{" in message.content:
+                yield from _leaves_of_content(here, message.content, prose)
+            if message.tool_calls and ("argument" in kinds or "name" in kinds):
+                yield from _of_calls(here, message, kinds)
+        if message.sub:
+            yield from passages(message.sub, prose, roles=roles, kinds=kinds, path=here)
+
+
+def _leaves_of_content(here: tuple[int, ...], content: str, prose: Sequence[str]) -> Iterator[Passage]:
+    spans = find_objects(content)
+    for number, (start, end) in enumerate(spans):
+        root = f"json:{number}"
+        skip = {f"{root}/{key}" for key in prose} if number == len(spans) - 1 else set()
+        for field, text in _leaves(content[start:end], root):
+            if field not in skip:
+                yield Passage(here, field, "json", text)
+
+
+def _of_calls(here: tuple[int, ...], message: Message, kinds: Sequence[Kind]) -> Iterator[Passage]:
+    for number, call in enumerate(message.tool_calls):
+        root = f"call:{number}"
+        if "name" in kinds and call.name:
+            yield Passage(here, root, "name", call.name)
+        if "argument" not in kinds or not call.arguments:
+            continue
+        if find_object(call.arguments) == (0, len(call.arguments)):
+            for field, text in _leaves(call.arguments, root):
+                yield Passage(here, field, "argument", text)
+        else:
+            yield Passage(here, root, "argument", call.arguments)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """The members of a JSON object, twins of a key included."""
+
+
+class _Literal(str):
+    """A number as it is written."""
+
+    __slots__ = ()
+
+
+def _leaves(text: str, root: str) -> Iterator[tuple[str, str]]:
+    """Yield `(path, text)` of each key, string and number of a JSON value."""
+    value = json.loads(
+        text,
+        object_pairs_hook=_Pairs,
+        parse_int=_Literal,
+        parse_float=_Literal,
+        parse_constant=_Literal,
+    )
+    stack: list[tuple[str, object]] = [(root, value)]
+    while stack:
+        path, item = stack.pop()
+        if isinstance(item, str):
+            yield path, valid_text(item)
+        elif isinstance(item, _Pairs):
+            for key, inner in reversed(item):
+                stack += [(f"{path}/{key}", inner), (f"{path}/{key}#key", key)]
+        elif isinstance(item, list):
+            stack += [(f"{path}/{place}", inner) for place, inner in reversed([*enumerate(item)])]
+
+
+def editable(trace: Trace) -> Iterator[tuple[int, Message]]:
+    """Yield index and message of every message whose prose may be edited: those with loss."""
+    for index, message in enumerate(trace.messages):
+        if message.role == "assistant" and message.loss_weight > 0:
+            yield index, message
+
+
+def written(messages: Sequence[Message], *, own: bool = True) -> Iterator[tuple[str, bool]]:
+    """Yield every text that a model wrote, with whether it is the agent's own prose.
+
+    Contents are; tool names, tool arguments and everything in sub-agents are not. What stands in JSON comes
+    as it is written and, string by string, as it reads.
+    """
+    for message in messages:
+        if message.role == "assistant":
+            for text in (message.content, *strings_in(message.content)):
+                yield text, own
+            for call in message.tool_calls:
+                for text in (call.name, call.arguments, *strings_in(call.arguments)):
+                    yield text, False
+        yield from written(message.sub, own=False)
+
+
+def regions_of(content: str, prose: Sequence[str]) -> dict[str, str]:
+    """Return the editable texts of an assistant message by region name.
+
+    Regions are `text` (a message without an object), `before` and `after` (around the object) and the
+    prose keys of the object, decoded. Empty ones are left out.
+    """
+    return {name: text for name, _, text in _spans(content, prose) if text}
+
+
+def rebuild(content: str, prose: Sequence[str], changed: Mapping[str, str]) -> str:
+    """Return the content with the named regions replaced and everything else untouched.
+
+    Args:
+        content: The message's content.
+        prose: Keys of the object that hold prose.
+        changed: New text by region name.
+    """
+    result, position = [], 0
+    for name, (start, end), text in _spans(content, prose):
+        new = changed.get(name, text)
+        if new == text:
+            continue
+        quoted = name not in ("text", "before", "after")
+        result += [
+            content[position:start],
+            json.dumps(new, ensure_ascii=content.isascii()) if quoted else new,
+        ]
+        position = end
+    return "".join([*result, content[position:]])
+
+
+def _spans(content: str, prose: Sequence[str]) -> list[tuple[str, tuple[int, int], str]]:
+    """Return (region, span in the content, decoded text), in the order of the content."""
+    found = find_object(content)
+    if found is None:
+        return [("text", (0, len(content)), content)]
+    start, end = found
+    values = _string_values(content, start)
+    inside = sorted((values[key][0], key) for key in prose if key in values)
+    return [
+        ("before", (0, start), content[:start]),
+        *((key, *values[key]) for _, key in inside),
+        ("after", (end, len(content)), content[end:]),
+    ]
+
+
+def _string_values(text: str, start: int) -> dict[str, tuple[tuple[int, int], str]]:
+    """Return span and value of each top-level string value of the JSON object at `start`.
+
+    Where a key stands twice the last one counts, as in every JSON reader.
+    """
+    scan = json.JSONDecoder().raw_decode
+    values: dict[str, tuple[tuple[int, int], str]] = {}
+    position = _skip(text, start + 1)
+    while text[position] != "}":
+        key, position = scan(text, position)
+        begin = _skip(text, _skip(text, position) + 1)
+        value, position = scan(text, begin)
+        values.pop(key, None)
+        if isinstance(value, str):
+            values[key] = ((begin, position), valid_text(value))
+        position = _skip(text, position)
+        if text[position] == ",":
+            position = _skip(text, position + 1)
+    return values
+
+
+def _skip(text: str, position: int) -> int:
+    while text[position] in _SPACE:
+        position += 1
+    return position
