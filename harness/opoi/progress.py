@@ -29,7 +29,7 @@ class Progress(Protocol):
     """Something that shows a run."""
 
     def start(self, stage: str, total: int) -> Watch:
-        """A stage with `total` items begins."""
+        """A stage with `total` items begins; 0 where nobody knows how many."""
         ...
 
     def say(self, line: str) -> None:
@@ -92,11 +92,14 @@ class _LineWatch:
         now = time.monotonic()
         if now - self._last >= self._every:
             self._last = now
-            self._lines.say(f"{self._stage}: {self._done}/{self._total}{self._noted()}")
+            self._lines.say(f"{self._stage}: {self._counted()}{self._noted()}")
 
     def close(self) -> None:
         seconds = time.monotonic() - self._begun
-        self._lines.say(f"{self._stage}: {self._done}/{self._total} in {seconds:.1f} s{self._noted()}")
+        self._lines.say(f"{self._stage}: {self._counted()} in {seconds:.1f} s{self._noted()}")
+
+    def _counted(self) -> str:
+        return f"{self._done}/{self._total}" if self._total else str(self._done)
 
     def _noted(self) -> str:
         return f" ({_summary(self._notes)})" if self._notes else ""
@@ -140,7 +143,7 @@ class _BarWatch:
             console=console,
         )
         self._notes: Counter[str] = Counter()
-        self._task = self._bar.add_task(stage, total=total, notes="")
+        self._task = self._bar.add_task(stage, total=total or None, notes="")
         self._bar.start()
 
     def advance(self, notes: tuple[str, ...] = ()) -> None:

@@ -22,7 +22,7 @@ import msgspec
 from opoi.errors import PluginError, UnknownNameError, UsageError
 from opoi.protocols import Strategy, Suite
 
-__all__ = ["load", "load_strategy", "load_suite", "names"]
+__all__ = ["forget", "load", "load_strategy", "load_suite", "names"]
 
 _ELSEWHERE = "or give module:attr or path/to/file.py:attr"
 
@@ -78,7 +78,7 @@ def _import_file(path: Path, kind: str) -> Any:  # noqa: ANN401 - a module
         raise UsageError(
             f"there is no file {str(path)!r} for the {kind}", fix="check the path before the colon"
         )
-    name = f"opoi_file_{path.stem}_{blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
+    name = _name_of(path)
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -92,6 +92,16 @@ def _import_file(path: Path, kind: str) -> Any:  # noqa: ANN401 - a module
         del sys.modules[name]
         raise _broken(str(path), kind, error) from error
     return module
+
+
+def _name_of(path: Path) -> str:
+    """Return the name under which a file is kept as a module."""
+    return f"opoi_file_{path.stem}_{blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
+
+
+def forget(path: Path) -> None:
+    """Forget a file that was loaded, so that it is loaded anew the next time."""
+    sys.modules.pop(_name_of(path), None)
 
 
 def _broken(name: str, kind: str, error: Exception) -> PluginError:

@@ -49,7 +49,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         corrector_model: The bare model of OPCD: another reference, or a model name at the same URL;
             `""` for the agent's model.
         corrector_name: Name of the model, where `corrector_model` is a URL.
-        clean: Cleaning level, C0 to C5.
+        clean: Cleaning level, C0 to C5, or the path of a rule file.
         export: How many kept traces of a scenario go into a data set: the `first`, or `all`.
         resamples: Bootstrap resamples.
         concurrency: Items under way at once; 0 means 1 for a model in this process, 8 for an endpoint.
@@ -68,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model_name: str = ""
     corrector_model: str = ""
     corrector_name: str = ""
-    clean: Literal["C0", "C1", "C2", "C3", "C4", "C5"] = "C2"
+    clean: Annotated[str, Meta(pattern=r"^(C[0-5]|.+\.toml)$")] = "C2"
     export: Literal["first", "all"] = "first"
     resamples: Annotated[int, Meta(ge=100)] = 10_000
     concurrency: Annotated[int, Meta(ge=0, le=1024)] = 0

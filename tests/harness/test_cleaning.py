@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opoi.cleaning.engine import MESSAGE, apply, clean
 from opoi.cleaning.levels import LEVELS, cleaner
-from opoi.cleaning.residue import PATTERNS, find, residue_of
+from opoi.cleaning.residue import find, patterns, residue_of
 from opoi.errors import EndpointError, PluginError, UnknownNameError
 from opoi.models.scripted import ScriptedModel
 from opoi.passages import rebuild, regions_of
@@ -185,7 +185,7 @@ def test_innocent_text_is_left_alone(text: str) -> None:
 
 
 def test_each_pattern_is_stood_for_by_a_sentence() -> None:
-    assert {hit.pattern for text in RESIDUES for hit in find(text)} == set(PATTERNS)
+    assert {hit.pattern for text in RESIDUES for hit in find(text)} == set(patterns())
 
 
 def test_unsteered_traces_of_every_suite_show_no_residue() -> None:

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import islice
+from typing import Protocol
 
 import msgspec
 
 from opoi.cleaning.residue import residue_of
 from opoi.errors import PluginError
 from opoi.passages import editable, rebuild, regions_of
-from opoi.protocols import Rule, Suite
+from opoi.protocols import Rule
 from opoi.types import Cleaned, Decision, Edit, Message, Reject, Trace
 
-__all__ = ["MESSAGE", "apply", "clean", "core"]
+__all__ = ["MESSAGE", "Reader", "apply", "clean", "core"]
 
 MESSAGE = "message"
 """Region name of an edit that replaces or (with empty text) removes a whole message."""
 
 _PASSES = 50
+_MOST_WISHES = 10_000
 
 
-def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Suite) -> Cleaned:
-    """Return the trace after all rules, each run until it asks for nothing more.
+class Reader(Protocol):
+    """What the engine has to know of a suite."""
 
-    A trace that is dropped already passes through unchanged.
+    @property
+    def prose(self) -> Sequence[str]:
+        """Keys of a decision object that may be edited."""
+        ...
+
+    def decide(self, text: str) -> Decision:
+        """Read a final answer."""
+        ...
+
+
+def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Reader) -> Cleaned:
+    """Return the trace after all rules, run again until none asks for anything more.
+
+    A trace that is dropped already passes through unchanged. Edits name messages by their place in the trace
+    as it came in.
 
     Args:
         trace: What a strategy made.
@@ -39,22 +56,80 @@ def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Suite) -> C
     target = sum(
         len(text) for _, message in editable(trace) for text in regions_of(message.content, prose).values()
     )
-    edits: list[Edit] = []
+    run = _Run(trace, prose)
     before = trace
-    for rule in rules if not trace.drop else ():
-        trace, made = _run(rule, trace, prose)
-        edits += made
-        if trace.drop:
-            break
-    if edits and not trace.drop:
+    if not trace.drop:
+        run.all(rules)
+    trace = run.trace
+    if run.edits and not trace.drop:
         trace = _decided_again(trace, suite)
     return Cleaned(
         trace=trace,
         level=level,
-        edits=tuple(edits),
+        edits=tuple(run.edits),
         residue=residue_of(trace),
         target_chars=target,
-        edited_chars=min(target, _edited(edits, before, prose)),
+        edited_chars=min(target, _edited(run.edits, before, prose)),
+        dropped_by=run.dropped.rule if run.dropped else "",
+        dropped_for=run.dropped.text if run.dropped else "",
+    )
+
+
+class _Run:
+    """Rules at work on one trace."""
+
+    def __init__(self, trace: Trace, prose: Sequence[str]) -> None:
+        self.trace = trace
+        self.edits: list[Edit] = []
+        self.dropped: Reject | None = None
+        self._prose = prose
+        self._origin = list(range(len(trace.messages)))
+        self._steps = 0
+
+    def all(self, rules: Sequence[Rule]) -> None:
+        """Run each rule to its end, and all of them again while any of them changed something."""
+        for _ in range(_PASSES):
+            edits = len(self.edits)
+            for rule in rules:
+                self._finish(rule)
+            if len(self.edits) == edits:
+                return
+        raise _endless(" and ".join(rule.id for rule in rules), self.trace)
+
+    def _finish(self, rule: Rule) -> None:
+        """Run one rule until it asks for nothing more, or the trace is dropped."""
+        for _ in range(_PASSES):
+            if self.trace.drop:
+                return
+            asked = list(islice(rule(self.trace), _MOST_WISHES + 1))
+            if len(asked) > _MOST_WISHES:
+                raise _endless(rule.id, self.trace)
+            for wish in asked:
+                if isinstance(wish, Reject):
+                    self.trace = msgspec.structs.replace(self.trace, drop=wish.reason)
+                    self.dropped = wish
+                    return
+            edits = [wish for wish in asked if isinstance(wish, Edit)]
+            if not edits:
+                return
+            self._apply(edits)
+        raise _endless(rule.id, self.trace)
+
+    def _apply(self, edits: Sequence[Edit]) -> None:
+        self.trace = apply(self.trace, edits, self._prose)
+        for edit in edits:
+            place = (self._origin[edit.message[0]], *edit.message[1:])
+            self.edits.append(msgspec.structs.replace(edit, message=place, step=self._steps))
+        self._steps += 1
+        gone = {edit.message[0] for edit in edits if edit.region == MESSAGE and not edit.text}
+        self._origin = [origin for index, origin in enumerate(self._origin) if index not in gone]
+
+
+def _endless(rule: str, trace: Trace) -> PluginError:
+    return PluginError(
+        f"the rule {rule!r} does not come to an end",
+        why=f"it still asks for edits of {trace.id} after {_PASSES} passes, or for {_MOST_WISHES} at once",
+        fix="make it ask for nothing once the trace is clean",
     )
 
 
@@ -63,7 +138,7 @@ def core(decision: Decision, prose: Sequence[str]) -> dict[str, object]:
     return {key: value for key, value in decision.payload.items() if key not in (*prose, "citations")}
 
 
-def _decided_again(trace: Trace, suite: Suite) -> Trace:
+def _decided_again(trace: Trace, suite: Reader) -> Trace:
     """Read the decision from the cleaned answer; drop the trace if it is another one than before."""
     if not trace.decision.valid:
         return trace
@@ -81,25 +156,6 @@ def _edited(edits: Sequence[Edit], before: Trace, prose: Sequence[str]) -> int:
         elif before.messages[edit.message[0]].author != "oracle":
             count += sum(len(text) for text in regions_of(edit.removed, prose).values())
     return count
-
-
-def _run(rule: Rule, trace: Trace, prose: Sequence[str]) -> tuple[Trace, list[Edit]]:
-    made: list[Edit] = []
-    for _ in range(_PASSES):
-        asked = list(rule(trace))
-        for wish in asked:
-            if isinstance(wish, Reject):
-                return msgspec.structs.replace(trace, drop=wish.reason), made
-        edits = [wish for wish in asked if isinstance(wish, Edit)]
-        if not edits:
-            return trace, made
-        trace = apply(trace, edits, prose)
-        made += edits
-    raise PluginError(
-        f"the rule {rule.id!r} does not come to an end",
-        why=f"it still asks for edits of {trace.id} after {_PASSES} passes",
-        fix="make it ask for nothing once the trace is clean",
-    )
 
 
 def apply(trace: Trace, edits: Sequence[Edit], prose: Sequence[str]) -> Trace:

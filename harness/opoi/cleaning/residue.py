@@ -1,8 +1,7 @@
 """Residue: words by which a text shows that it was written with a note in view.
 
-The patterns are those of section 3.14 of the method specification, made precise where the bare ones hit
-a buyer's own words (`review` alone, say). They are RE2: linear in the text, word borders are ASCII. Each
-has an id, so that its hits and false alarms can be counted apart.
+The patterns are the built-in rules `built_in/residue.toml`. Each has an id, so that its hits and false alarms
+can be counted apart.
 """
 
 from __future__ import annotations
@@ -10,38 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import re2
-
-from opoi.passages import written
+from opoi.cleaning.rulefile import BUILT_IN, RuleSpec, read_rule_file
+from opoi.cleaning.scanner import Scanner
+from opoi.passages import Kind, passages
 from opoi.types import Message, Trace
 
-__all__ = ["PATTERNS", "STRONG", "Hit", "find", "nonces_of", "residue_in", "residue_of"]
-
-PATTERNS: dict[str, str] = {
-    "reviewer": r"\breviewer(?:s|'s)?\b|\breview note\b|"
-    r"\b(?:the|this|that|your|a) review (?:says|said|wants|asks|has)\b",
-    "advised": r"\bas (?:advised|instructed|directed|recommended|requested|told)\b",
-    "per-note": r"\b(?:per|following|according to|based on|in line with) (?:the|this|that|your) "
-    r"(?:note|guidance|verdict|feedback|review|instruction)s?\b|\b(?:note|guidance|instruction)s? above\b",
-    "the-note": r"\b(?:the|this|that) (?:note|verdict|oracle|expert|media buyer|settled (?:case|decision))\b|"
-    r"\bverdict\s*:",
-    "correct-answer": r"\bthe correct (?:answer|decision)\b",
-    "was-told": r"\bI(?: was| am| have been| had been|'ve been) (?:told|asked to|informed|instructed)\b",
-    "settled": r"\balready (?:been )?(?:decided|determined)\b|\balready been settled\b|"
-    r"\b(?:case|matter|question|decision) (?:is|was) (?:already )?settled\b|\bsettled (?:this|the) case\b",
-    "given-that": r"\bgiven that [^.!?\n]{0,80} (?:is|was) the right (?:call|decision)\b",
-    "what-happened": r"\bwhat happened (?:next|afterwards|later)\b",
-    "must-match": r"\b(?:decision|answer|verdict|action) (?:has|have|had|needs?) to match\b",
-    "no-support": r"\bNO_SUPPORT\b",
-}
-"""Pattern id -> RE2 pattern, matched without regard to case. A space stands for any white space, an
-apostrophe for the typographic one too."""
-
-STRONG = frozenset({"nonce", "reviewer", "the-note", "was-told", "no-support"})
-"""Patterns that count wherever they match. The others are common words, and count in prose with loss only:
-not in what is asked of a tool, nor in what a sub-agent says."""
+__all__ = ["Hit", "find", "nonces_of", "patterns", "residue_in", "residue_of"]
 
 
 class Hit(NamedTuple):
@@ -52,27 +27,24 @@ class Hit(NamedTuple):
     end: int
 
 
-def _compile(pattern: str) -> Any:  # noqa: ANN401 - re2 ships no types
-    options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    return re2.compile(pattern.replace(" ", r"\s+").replace("'", "['\u2019]"), options)
+@cache
+def patterns() -> dict[str, RuleSpec]:
+    """Return the built-in rules that match a pattern, by id."""
+    rules = read_rule_file(BUILT_IN / "residue.toml").rule
+    return {rule.id: rule for rule in rules if rule.match.pattern}
 
 
 @cache
-def _compiled() -> tuple[Any, dict[str, Any]]:
-    """Return one pattern for "any of them", and each by id."""
-    each = {name: _compile(pattern) for name, pattern in PATTERNS.items()}
-    return _compile("|".join(f"(?:{pattern})" for pattern in PATTERNS.values())), each
+def _scanner() -> tuple[list[str], Scanner]:
+    rules = patterns()
+    return list(rules), Scanner([(rule.match.pattern, rule.match.case) for rule in rules.values()])
 
 
 def find(text: str, nonces: Sequence[str] = ()) -> Iterator[Hit]:
     """Yield every match in a text, pattern by pattern; nonces, in any case, count as `nonce`."""
-    any_of_them, each = _compiled()
-    if any_of_them.search(text):
-        for name, pattern in each.items():
-            for match in pattern.finditer(text):
-                yield Hit(name, match.start(), match.end())
+    names, scanner = _scanner()
+    for index, start, end in scanner.find(text):
+        yield Hit(names[index], start, end)
     for nonce in nonces:
         for mark in re.finditer(re.escape(nonce), text, re.IGNORECASE):
             yield Hit("nonce", mark.start(), mark.end())
@@ -92,10 +64,15 @@ def residue_of(trace: Trace) -> tuple[str, ...]:
 
 
 def residue_in(messages: Sequence[Message], nonces: Sequence[str]) -> set[str]:
-    """Return the ids of the patterns that match what a model wrote in these messages; see `STRONG`."""
+    """Return the ids of the patterns that match what a model wrote in these messages, where they count."""
     return {
         hit.pattern
-        for text, own in written(messages)
-        for hit in find(text, nonces)
-        if own or hit.pattern in STRONG
+        for passage in passages(messages, ())
+        for hit in find(passage.text, nonces)
+        if hit.pattern == "nonce" or _counts(hit.pattern, passage.kind, nested=len(passage.message) > 1)
     }
+
+
+def _counts(pattern: str, kind: Kind, *, nested: bool) -> bool:
+    where = patterns()[pattern].where
+    return kind in where.fields and not (nested and where.agents == "main")

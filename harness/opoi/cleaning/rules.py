@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import sentencex
 from msgspec import Struct
 
-from opoi.cleaning.engine import MESSAGE, apply, core
+from opoi.cleaning.engine import MESSAGE, Reader, core
 from opoi.cleaning.residue import find, nonces_of, residue_in, residue_of
+from opoi.cleaning.sentences import sentences
 from opoi.errors import EndpointError
 from opoi.passages import editable, regions_of
-from opoi.protocols import Model, Suite
+from opoi.protocols import Model
 from opoi.seeds import Stream
 from opoi.types import Edit, Message, Reject, ToolSpec, Trace
 from opoi.wire import valid_text
 
 __all__ = [
-    "DeleteSentence",
-    "Found",
+    "Hurt",
     "RejectResidue",
     "RemoveNote",
     "ResampleTurn",
+    "Resampler",
     "RewriteSentence",
-    "hit_sentences",
+    "hurt_sentences",
 ]
 
 
@@ -41,7 +40,7 @@ class RemoveNote(Struct, frozen=True):
                 yield Edit(rule=self.id, message=(index,), region=MESSAGE, removed=message.content)
 
 
-class Found(NamedTuple):
+class Hurt(NamedTuple):
     """A sentence with residue: where it stands, and the first pattern that matches in it."""
 
     message: int
@@ -49,14 +48,9 @@ class Found(NamedTuple):
     start: int
     end: int
     pattern: str
-    text: str
+    sentence: str
 
-    @property
-    def sentence(self) -> str:
-        """The sentence, with the blanks that follow it."""
-        return self.text[self.start : self.end]
-
-    def edit(self, rule: str, replacement: str = "") -> Edit:
+    def edit(self, rule: str, replacement: str) -> Edit:
         """Return the edit that replaces the sentence."""
         return Edit(
             rule=f"{rule}/{self.pattern}",
@@ -69,54 +63,16 @@ class Found(NamedTuple):
         )
 
 
-def hit_sentences(trace: Trace, prose: Sequence[str]) -> Iterator[list[Found]]:
-    """Yield the sentences with residue, a list for each text that has any."""
+def hurt_sentences(trace: Trace, prose: Sequence[str]) -> Iterator[Hurt]:
+    """Yield the sentences with residue in the prose that may be edited."""
     nonces = nonces_of(trace)
     for index, message in editable(trace):
         for region, text in regions_of(message.content, prose).items():
             hits = sorted(find(text, nonces), key=lambda hit: hit.start)
-            if not hits:
-                continue
-            found, position = [], 0
-            for sentence in sentencex.segment("en", text):
-                start, position = position, position + len(sentence)
-                inside = [hit.pattern for hit in hits if hit.start < position and hit.end > start]
+            for start, end in sentences(text) if hits else ():
+                inside = [hit.pattern for hit in hits if hit.start < end and hit.end > start]
                 if inside:
-                    found.append(Found(index, region, start, position, inside[0], text))
-            yield found
-
-
-class DeleteSentence(Struct, frozen=True):
-    """Delete every sentence with residue from the prose of the trace."""
-
-    prose: tuple[str, ...]
-    id: str = "residue"
-
-    def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
-        """Ask for the deletions; a prose key that would be left empty drops the trace."""
-        found = chain.from_iterable(map(_with_blanks_before, hit_sentences(trace, self.prose)))
-        edits = [one.edit(self.id) for one in found]
-        cleaned = apply(trace, edits, self.prose)
-        for index, message in editable(cleaned):
-            before = regions_of(trace.messages[index].content, self.prose)
-            after = regions_of(message.content, self.prose)
-            if any(before.get(key) and not after.get(key, "").strip() for key in self.prose):
-                yield Reject(rule=self.id, reason="nothing_left")
-                return
-        yield from edits
-
-
-def _with_blanks_before(found: list[Found]) -> list[Found]:
-    """Widen the sentences that end a text by the blanks before them: none is to stay behind."""
-    end = len(found[-1].text)
-    for position in reversed(range(len(found))):
-        one = found[position]
-        if one.end != end:
-            break
-        end = one.start
-        if position == 0 or found[position - 1].end != end:
-            found[position] = one._replace(start=len(one.text[:end].rstrip()))
-    return found
+                    yield Hurt(index, region, start, end, inside[0], text[start:end])
 
 
 class RejectResidue(Struct, frozen=True):
@@ -141,7 +97,7 @@ class RewriteSentence(Struct, frozen=True):
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
         """Ask for the replacements; a sentence that the model cannot mend drops the trace."""
         stream = Stream(self.seed, "rewrite", trace.id)
-        for one in chain.from_iterable(hit_sentences(trace, self.prose)):
+        for one in hurt_sentences(trace, self.prose):
             sentence = one.sentence
             asked = Message(role="user", content=f"{REWRITE}\n\n{sentence.strip()}", author="suite")
             seed = stream.seed31(one.message, one.region, one.start)
@@ -164,41 +120,33 @@ REWRITE = (
 """What a model is asked to do with a sentence that gives the oracle away."""
 
 
-class ResampleTurn(Struct, frozen=True):
-    """Let the agent write each turn with residue again, with the same history and no note in view.
+class Resampler(Struct, frozen=True):
+    """Lets the agent write a turn again, with the same history and no note in view.
 
     The new turn has to make the same tool calls (what follows answers them) or take the same decision, but
     for its prose and its citations.
     """
 
-    suite: Suite
+    suite: Reader
     tools: tuple[ToolSpec, ...]
     model: Model
     seed: int
     tries: int = 4
-    id: str = "resample"
 
-    def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
-        """Ask for the first turn with residue to be replaced; none that fits drops the trace."""
-        for index, message in editable(trace):
-            if not residue_in([_said(message.content)], nonces_of(trace)):
-                continue
-            try:
-                text = self._again(trace, index, message)
-            except EndpointError:
-                yield Reject(rule=self.id, reason="infrastructure")
-                return
-            if text:
-                yield Edit(rule=self.id, message=(index,), region=MESSAGE, text=text, removed=message.content)
-            else:
-                yield Reject(rule=self.id, reason="residue")
-            return
+    def again(self, trace: Trace, index: int, fits: Callable[[str], bool]) -> str:
+        """Return a text for the turn that fits, `""` where no try gives one.
 
-    def _again(self, trace: Trace, index: int, message: Message) -> str:
-        """Return a clean text for the turn, `""` where no try gives one."""
-        before = (m for m in trace.messages[:index] if m.author != "oracle")
+        Args:
+            trace: What the turn stands in.
+            index: Of the assistant's message.
+            fits: What the new text must pass.
+
+        Raises:
+            EndpointError: The model gave no answer.
+        """
+        before = (message for message in trace.messages[:index] if message.author != "oracle")
         history = (*trace.prompt, *before)
-        calls = [(call.name, call.arguments) for call in message.tool_calls]
+        calls = [(call.name, call.arguments) for call in trace.messages[index].tool_calls]
         stream = Stream(self.seed, "resample", trace.id, index)
         for attempt in range(self.tries):
             reply = self.model.complete(history, self.tools, seed=stream.seed31(attempt))
@@ -207,9 +155,37 @@ class ResampleTurn(Struct, frozen=True):
             if not calls and same:
                 kept = core(trace.decision, self.suite.prose)
                 same = core(self.suite.decide(content), self.suite.prose) == kept
-            if same and content and not residue_in([_said(content)], nonces_of(trace)):
+            if same and content and fits(content):
                 return content
         return ""
+
+
+class ResampleTurn(Struct, frozen=True):
+    """Resample every turn with residue."""
+
+    resampler: Resampler
+    id: str = "resample"
+
+    def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
+        """Ask for the first turn with residue to be replaced; none that fits drops the trace."""
+        nonces = nonces_of(trace)
+
+        def fits(content: str) -> bool:
+            return not residue_in([_said(content)], nonces)
+
+        for index, message in editable(trace):
+            if fits(message.content):
+                continue
+            try:
+                text = self.resampler.again(trace, index, fits)
+            except EndpointError:
+                yield Reject(rule=self.id, reason="infrastructure")
+                return
+            if text:
+                yield Edit(rule=self.id, message=(index,), region=MESSAGE, text=text, removed=message.content)
+            else:
+                yield Reject(rule=self.id, reason="residue")
+            return
 
 
 def _said(content: str) -> Message:

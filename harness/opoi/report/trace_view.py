@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Literal
 
 from msgspec import Struct
 
+from opoi.cleaning.pieces import rewritten
 from opoi.report.tables import visible
 from opoi.types import Cleaned, Message, Scenario, Trace, Verdict
 
 __all__ = ["MessageView", "Sample", "SampleView", "Span", "spans", "view"]
 
-_TOKEN = re.compile(r"\s+|\w+|[^\w\s]")
-
-_COMPARABLE = 1_000_000
-"""Most pairs of words that are compared; beyond, a text counts as rewritten from the first change on."""
-
 _SHOWN = 20_000
 """Most characters of a message that are shown."""
 
 Kind = Literal["same", "del", "ins"]
+
+_KINDS: dict[str, Kind] = {"kept": "same", "cut": "del", "put": "ins"}
 
 
 class Sample(Struct, frozen=True):
@@ -116,38 +113,7 @@ def spans(before: str, after: str) -> tuple[Span, ...]:
 
     The texts of `same` and `del` spans make up the first text, those of `same` and `ins` the second.
     """
-    if before == after:
-        return (Span("same", after),) if after else ()
-    old, new = _TOKEN.findall(before), _TOKEN.findall(after)
-    head = _shared(old, new)
-    tail = _shared(old[head:][::-1], new[head:][::-1])
-    ends = (len(old) - tail, len(new) - tail)
-    result = [
-        ("same", old[:head]),
-        *_changes(old[head : ends[0]], new[head : ends[1]]),
-        ("same", old[ends[0] :]),
-    ]
-    return tuple(Span(kind, "".join(tokens)) for kind, tokens in result if tokens)
-
-
-def _shared(left: Sequence[str], right: Sequence[str]) -> int:
-    """Return how many items two sequences share from the start."""
-    return next(
-        (index for index, (a, b) in enumerate(zip(left, right, strict=False)) if a != b),
-        min(len(left), len(right)),
-    )
-
-
-def _changes(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[Kind, Sequence[str]]]:
-    """Yield what differs between two lists of words; as one change where comparing would take too long."""
-    if len(old) * len(new) > _COMPARABLE:
-        yield from (("del", old), ("ins", new))
-        return
-    for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "equal":
-            yield "same", old[i:j]
-        else:
-            yield from (("del", old[i:j]), ("ins", new[k:m]))
+    return tuple(Span(_KINDS[piece.kind], piece.text) for piece in rewritten(before, after, ""))
 
 
 def _key(message: Message) -> tuple[str, str, str, tuple[str, ...]]:

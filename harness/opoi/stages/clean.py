@@ -6,6 +6,8 @@ from pathlib import Path
 
 from opoi.cleaning.levels import cleaner
 from opoi.executor import Result
+from opoi.lab.known import Background
+from opoi.leakage.finders import finders
 from opoi.run import Run
 from opoi.stages.common import count_lines, trace_files
 from opoi.store import encode, read
@@ -22,11 +24,11 @@ def clean(run: Run) -> None:
 
 def _clean(run: Run, name: str, source: Path) -> None:
     settings = run.settings
-    asks = settings.clean in ("C4", "C5")
     world = next(read(run.file("scenarios.jsonl"), Scenario), None)
     tidy = cleaner(
         settings.clean,
         suite=run.suite,
+        finders=finders(Background(run.path, suite=settings.suite).known),
         agent=lambda: run.cast.agent,
         tools=run.suite.env(world).tools if world else (),
         seed=settings.seed,
@@ -48,12 +50,12 @@ def _clean(run: Run, name: str, source: Path) -> None:
         inputs=[source],
         depends=[
             run.cast.suite_identity,
-            settings.clean,
-            [run.cast.agent_identity, settings.seed] if asks else None,
+            tidy.identity,
+            [run.cast.agent_identity, settings.seed] if tidy.asks else None,
         ],
         extent=None,
         items=lambda: read(source, Trace),
         total=lambda: count_lines(source),
         do=apply,
-        models=lambda: [run.cast.agent] if asks else [],
+        models=lambda: [run.cast.agent] if tidy.asks else [],
     )

@@ -15,11 +15,12 @@ class Edit(Value, frozen=True, kw_only=True):
     Attributes:
         rule: Id of the rule that asked for it.
         message: Index into `Trace.messages` before cleaning; further numbers go into `Message.sub`.
-        region: Which text of the message: `""` for prose, else the key of the decision object.
+        region: Which text of the message, see `opoi.passages.regions_of`; `message` for the whole.
         start: First character of the region that is replaced (before the edit).
         end: One past the last character.
         text: What stands there afterwards.
         removed: What stood there before.
+        step: Number of the pass that made it, from 0: the span refers to the text before that pass.
     """
 
     rule: str
@@ -29,13 +30,21 @@ class Edit(Value, frozen=True, kw_only=True):
     end: int = 0
     text: str = ""
     removed: str = ""
+    step: int = 0
 
 
 class Reject(Value, frozen=True, kw_only=True):
-    """A rule's wish to drop the whole trace."""
+    """A rule's wish to drop the whole trace.
+
+    Attributes:
+        rule: Id of the rule.
+        reason: Under which the drop is counted.
+        text: What of the trace made the rule want it, for people; may be empty.
+    """
 
     rule: str
     reason: str
+    text: str = ""
 
 
 class Cleaned(Value, frozen=True, kw_only=True):
@@ -49,6 +58,8 @@ class Cleaned(Value, frozen=True, kw_only=True):
         target_chars: Length of the text with loss weight before cleaning.
         edited_chars: How many of those characters were removed or replaced.
         usage: Cost of the model calls that cleaning made.
+        dropped_by: Id of the rule that dropped it, `""` if none did.
+        dropped_for: What of the trace made it do so.
     """
 
     trace: Trace
@@ -58,6 +69,8 @@ class Cleaned(Value, frozen=True, kw_only=True):
     target_chars: int = 0
     edited_chars: int = 0
     usage: Usage = Usage()
+    dropped_by: str = ""
+    dropped_for: str = ""
 
     @property
     def kept(self) -> bool:

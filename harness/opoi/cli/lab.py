@@ -1,0 +1,213 @@
+"""The laboratory's commands: `opoi clean` on files, `opoi leaks`, `opoi rules`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from opoi.cli.options import MODEL, debug, takes
+from opoi.cli.runs import carry_out_stage
+from opoi.errors import UsageError
+
+__all__ = ["clean", "leaks", "rules"]
+
+_IN = click.Path(path_type=Path)
+_FORMATS = ("opoi", "openai", "trl", "sharegpt", "inspect")
+
+_format = click.option(
+    "--format", "format_", type=click.Choice(_FORMATS), help="Format of the files.  [told by their content]"
+)
+_run = click.option(
+    "--run",
+    "run_",
+    type=_IN,
+    metavar="DIR",
+    help="The run that the traces come from: its scenarios and reviews tell what the agent could not know.  "
+    "[the run folder that holds IN]",
+)
+_suite = click.option("--suite", default="", metavar="REF", help="Suite of the traces.  [the run's]")
+_prose = click.option(
+    "--prose", metavar="KEY,KEY", help="Keys of a decision that hold prose.  [the suite's, or reasoning, ...]"
+)
+
+
+@click.command()
+@click.argument("source", metavar="IN", type=_IN)
+@click.option(
+    "--rules",
+    "rules_",
+    multiple=True,
+    metavar="R",
+    help="Rule file (.toml), built-in rules by name, or rules in Python as file.py:attr; may be repeated.  "
+    "[residue]",
+)
+@click.option("--out", type=_IN, metavar="OUT", help="Where the cleaned traces go.  [nowhere: just tell]")
+@click.option("--explain", is_flag=True, help="Show every change as a word diff with the rule's id.")
+@click.option("--html", type=_IN, metavar="FILE", help="Write the changes as one page to browse and filter.")
+@click.option("--json", "json_", type=_IN, metavar="FILE", help="Write the counts as JSON.")
+@click.option("--limit", type=click.IntRange(0), help="Most traces shown; 0: all.  [20, on a page 2000]")
+@click.option("--watch", is_flag=True, help="Do it again whenever a rule file is saved; Ctrl-C ends it.")
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    help="Show what differs between two sets of rules, trace by trace, and the scores of both.",
+)
+@_format
+@_run
+@_suite
+@_prose
+@takes("clean", *MODEL)
+def clean(
+    *, source: Path, force: bool, quiet: bool, model: str | None, clean: str | None, **given: Any
+) -> None:
+    """Take the oracle out of traces: those of a run, or those of any file.
+
+    \b
+    opoi clean DIR [--clean C3]              the stage of a run
+    opoi clean FILE --rules R.toml           what the rules would do; --out writes it
+    opoi clean FILE --rules R.toml --explain --watch     while you edit the rules
+
+    IN is a run folder, a folder of files, or a file: traces of opoi, OpenAI fine-tuning JSONL, TRL/HF
+    conversational JSONL, ShareGPT, or an Inspect log.
+    """  # noqa: D301 - click wants a real backspace before lines that it must not fill
+    from opoi.lab.session import CleanOptions, clean_session
+
+    names = ("rules_", "out", "explain", "html", "json_", "limit", "watch", "compare")
+    own = {name: given.pop(name) for name in (*names, "format_", "run_", "suite", "prose")}
+    asked = any(own[name] for name in names if name != "limit")
+    if (source / "manifest.json").is_file() and not asked:
+        carry_out_stage("clean", source, {**given, "model": model, "clean": clean}, force=force, quiet=quiet)
+        return
+    if clean is not None:
+        raise UsageError(
+            "--clean names the level of a run's stage", fix="name the rules for files of traces with --rules"
+        )
+    clean_session(
+        CleanOptions(
+            source=source,
+            rules=tuple(own["rules_"]) or ("residue",),
+            out=own["out"],
+            explain=own["explain"],
+            html=own["html"],
+            json=own["json_"],
+            limit=own["limit"],
+            watch=own["watch"],
+            compare=own["compare"] or (),
+            format=own["format_"] or "",
+            run=own["run_"],
+            suite=own["suite"],
+            prose=_keys(own["prose"]),
+            model={"model": model, **given} if model else {},
+            force=force,
+            quiet=quiet,
+        )
+    )
+
+
+def _keys(text: str | None) -> tuple[str, ...]:
+    return tuple(key.strip() for key in (text or "").split(",") if key.strip())
+
+
+@click.group()
+def rules() -> None:
+    """Rules: try their examples, show the built-in ones, have new ones suggested."""
+
+
+@rules.command(name="test")
+@click.argument("references", metavar="R...", nargs=-1, required=True)
+@click.option("-v", "--verbose", is_flag=True, help="Show the examples that hold, too.")
+@debug
+def rules_test(*, references: tuple[str, ...], verbose: bool) -> None:
+    """Run the examples of rule files: what each rule must match and must let pass."""
+    from opoi.cleaning.library import load_rules
+    from opoi.lab.examples import check_examples
+
+    library = load_rules(references)
+    checked = list(check_examples(library))
+    for one in checked:
+        if verbose or not one.right:
+            verb = "matches" if one.matched else "does not match"
+            mark = "ok  " if one.right else "FAIL"
+            what = f": {', '.join(map(repr, one.matched))}" if one.matched else ""
+            click.echo(f"{mark} {one.rule} {verb} ({one.place}) {one.text!r}{what}")
+    wrong = sum(not one.right for one in checked)
+    bare = [rule.id for rule in library.named if not rule.spec.examples.match]
+    click.echo(
+        f"{len(library.named) + len(library.python)} rules, {len(checked)} examples tried, {wrong} wrong"
+        + (f"; without an example that must match: {', '.join(bare)}" if bare else "")
+    )
+    if wrong:
+        raise SystemExit(1)
+
+
+@rules.command(name="show")
+@click.argument("name", default="residue")
+@debug
+def rules_show(*, name: str) -> None:
+    """Print built-in rules as a file to start from."""
+    from opoi.cleaning.library import built_in
+    from opoi.cleaning.rulefile import BUILT_IN
+    from opoi.errors import UnknownNameError
+
+    if name not in built_in():
+        raise UnknownNameError("built-in rules", name, built_in())
+    click.echo((BUILT_IN / f"{name}.toml").read_text("utf-8"), nl=False)
+
+
+@click.command()
+@click.argument("source", metavar="[IN]", type=_IN, required=False)
+@click.option("--calibrate", is_flag=True, help="Measure the detectors on planted leaks instead.")
+@click.option(
+    "--detectors", metavar="A,B", help="Which detectors; `opoi leaks --list` names them.  [all that can run]"
+)
+@click.option("--list", "list_", is_flag=True, help="List the detectors and what each needs.")
+@click.option(
+    "--max-rate",
+    type=click.FloatRange(0, 100),
+    default=0.0,
+    help="Most traces with a leak, in percent, before the exit status is 1.  [0]",
+)
+@click.option("--strict", is_flag=True, help="Suspects count as leaks.")
+@click.option("--base", type=_IN, metavar="FILE", help="Unsteered traces to compare with.  [the run's]")
+@click.option("--limit", type=click.IntRange(0), default=20, help="Findings that are shown; 0: all.  [20]")
+@click.option("--json", "json_", type=_IN, metavar="FILE", help="Write the findings as JSON.")
+@click.option(
+    "--junit", type=_IN, metavar="FILE", help="Write them as JUnit XML, a test case for each trace."
+)
+@click.option("--sarif", type=_IN, metavar="FILE", help="Write them as SARIF 2.1.0.")
+@click.option("--n", type=click.IntRange(1), default=60, help="Traces of each kind for --calibrate.  [60]")
+@click.option("--seed", type=int, default=0, help="Seed for --calibrate.  [0]")
+@_format
+@_run
+@_suite
+@_prose
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@debug
+def leaks(**given: Any) -> None:
+    """Look for privileged text in traces; a gate: the exit status is 1 above --max-rate.
+
+    \b
+    opoi leaks FILE                          what gets through, where, and why it is a leak
+    opoi leaks DIR --junit leaks.xml         the same for CI
+    opoi leaks --calibrate                   recall and precision of the detectors on planted leaks
+    """  # noqa: D301 - click wants a real backspace before lines that it must not fill
+    from opoi.lab.leaks import LeakOptions, leak_session, list_detectors
+
+    if given.pop("list_"):
+        list_detectors()
+        return
+    calibrating, n, seed = given.pop("calibrate"), given.pop("n"), given.pop("seed")
+    if calibrating:
+        calibrate_session(suite=given["suite"] or "ads", n=n, seed=seed, quiet=given["quiet"])
+        return
+    if given["source"] is None:
+        raise UsageError("what to look at is missing", fix="opoi leaks FILE, or opoi leaks --calibrate")
+    names, prose = _keys(given.pop("detectors")), _keys(given.pop("prose"))
+    options = {name.rstrip("_"): value for name, value in given.items()}
+    options["format"] = options["format"] or ""
+    leaking = leak_session(LeakOptions(**options, detectors=names, prose=prose))
+    if leaking:
+        raise SystemExit(1)

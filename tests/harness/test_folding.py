@@ -1,0 +1,174 @@
+"""Folding: what it brings back, what it leaves alone, and that its way back is exact."""
+
+# ruff: noqa: RUF001 - look-alikes are what is tested
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_right
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from opoi.folding import fold
+
+INVISIBLE = "\u200b\u200c\u200d\ufeff\u2060\u00ad\u202e\u202c\u200e\ufe0f\u180e\U000e0061\U000e0100\u034f"
+LOOKS_LIKE = {
+    "a": "аα𝐚ａɑ",
+    "c": "сϲ𝒄ｃ",
+    "d": "ԁ𝕕ｄ",
+    "e": "е𝐞ｅℯ",
+    "h": "һ𝗵ｈн",
+    "i": "і𝐢ｉı",
+    "k": "к𝓴ｋ",
+    "m": "мｍ𝚖",
+    "n": "ո𝐧ｎ",
+    "o": "оο𝐨ｏօ",
+    "p": "рρ𝐩ｐ",
+    "r": "г𝐫ｒ",
+    "s": "ѕ𝐬ｓ",
+    "t": "т𝐭ｔ",
+    "u": "υս𝐮ｕ",
+    "v": "νѵ𝐯ｖ",
+    "x": "х𝐱ｘ",
+    "y": "у𝐲ｙ",
+}
+ODD = (
+    st.sampled_from(sorted({*"".join(LOOKS_LIKE.values()), *INVISIBLE, *"ab. .\n-'"}))
+    | st.sampled_from("\u0301\u0327\u00a0—“’´…ﬁ①٣")
+    | st.characters()
+    | st.sampled_from("\u1100\u1161\u11a8\uff76\uff9e\u3164\uffa0\u3131\u2034\u0345\u0b92\u0bd7")
+)
+ODD_TEXT = st.lists(ODD, max_size=30).map("".join)
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ascii_is_returned_as_it_is(text: str) -> None:
+    folded = fold(text)
+    assert folded.text is text
+    assert folded.offsets == range(len(text))
+    assert folded.ends == range(1, len(text) + 1)
+
+
+@given(ODD_TEXT)
+@example("´\u0301")
+@example("а\u0301b")
+@example("ϲ\u0327о")
+@example("\u2057\uff9e")
+def test_folding_twice_equals_folding_once(text: str) -> None:
+    once = fold(text).text
+    assert fold(once).text == once
+
+
+@given(ODD_TEXT)
+def test_the_way_back_is_monotonous_and_stays_inside_of_the_text(text: str) -> None:
+    folded = fold(text)
+    assert len(folded.text) == len(folded.offsets) == len(folded.ends)
+    spans = list(zip(folded.offsets, folded.ends, strict=True))
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert all(left == right or left[1] <= right[0] for left, right in pairwise(spans))
+    covered = {index for start, end in spans for index in range(start, end)}
+    lost = "".join(sign for index, sign in enumerate(text) if index not in covered)
+    assert fold(lost).text == ""
+
+
+@given(ODD_TEXT)
+def test_what_a_person_reads_is_in_normal_form_without_invisible_marks(text: str) -> None:
+    folded = fold(text).text
+    assert unicodedata.is_normalized("NFKC", folded)
+    assert not set(folded) & {*INVISIBLE, *"\u00a0\u2003\u2028—–“”‘’"}
+
+
+WORD = st.text(sorted(LOOKS_LIKE), min_size=2, max_size=10)
+
+
+@st.composite
+def disguised(draw: st.DrawFn) -> tuple[str, str, str, str]:
+    """Draw a plain word, the same with marks and look-alikes (its `b` stays), and text before and after."""
+    word = "b" + draw(WORD)
+    masked = ["b"]
+    for letter in word[1:]:
+        masked.append(draw(st.sampled_from(letter + LOOKS_LIKE[letter])))
+        masked.append(draw(st.text(sorted(INVISIBLE), max_size=2)))
+    masked[-1] = ""
+    around = st.sampled_from(["", "the ", "Слово дня: ", "«", "1 – ", "é ", "…", "\u200b \u2060"])
+    behind = st.sampled_from(["", " said", "»", ".", "\u200d!", " мир"])
+    return word, "".join(masked), draw(around), draw(behind)
+
+
+@given(disguised())
+def test_a_disguised_word_is_found_and_its_span_is_the_disguise(case: tuple[str, str, str, str]) -> None:
+    word, masked, before, after = case
+    text = before + masked + after
+    folded = fold(text)
+    place = folded.text.index(word)
+    start, end = folded.span(place, place + len(word))
+    assert text[start:end] == masked
+    assert fold(text[start:end]).text == word
+
+
+@given(ODD_TEXT, st.data())
+def test_an_empty_span_stays_empty(text: str, data: st.DataObject) -> None:
+    folded = fold(text)
+    at = data.draw(st.integers(0, len(folded.text)))
+    start, end = folded.span(at, at)
+    assert start == end <= len(text)
+
+
+@given(ODD_TEXT)
+def test_offsets_count_the_visible_signs_before_them(text: str) -> None:
+    """Second computation: where nothing is joined or split, the n-th sign comes from the n-th visible one."""
+    folded = fold(text)
+    if any(end - start != 1 for start, end in zip(folded.offsets, folded.ends, strict=True)):
+        return
+    visible = [index for index, sign in enumerate(text) if fold(sign).text]
+    if len(visible) == len(folded.text):
+        assert list(folded.offsets) == visible
+    else:
+        assert all(visible[bisect_right(visible, at) - 1] == at for at in folded.offsets)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Эксперт сказал: рост и хор.",
+        "Все хорошо, сор в поле.",
+        "Οι ρυθμοί είναι καλοί",
+        "Der Prüfer hält das für gut",
+        "Conformément à l'évaluation",
+        "専門家の意見",
+        "المراجع",
+    ],
+)
+def test_sentences_of_other_languages_stay(text: str) -> None:
+    assert fold(text).text == unicodedata.normalize("NFKC", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("The ехреrt says", "The expert says"),
+        ("сор", "cop"),
+        ("V\u200bER\u00adDICT", "VERDICT"),
+        ("“As\u00a0told” — it’s", '"As told" - it\'s'),
+        ("\uff52eview\uff45r", "reviewer"),
+        ("٣٤.٥", "34.5"),
+        ("\U0001d403ecision", "Decision"),
+        ("line\u2028break", "line\nbreak"),
+        ("the \u202etold\u202c", "the told"),
+        ("ІВМ", "IBM"),
+        ("opεη", "open"),
+        ("5 μm and 3 µs", "5 μm and 3 μs"),
+    ],
+)
+def test_disguises_read_as_plain_text(text: str, reads: str) -> None:
+    assert fold(text).text == reads
+
+
+def test_a_long_run_of_marks_is_folded_in_one_go() -> None:
+    text = "a" + "\u0301\u0327" * 50_000 + " told"
+    folded = fold(text)
+    assert folded.text.endswith(" told")
+    assert folded.span(len(folded.text) - 4, len(folded.text)) == (len(text) - 4, len(text))
