@@ -14,7 +14,7 @@ LAYERS = [
     ["errors", "seeds"],
     ["types"],
     ["protocols", "wire", "progress"],
-    ["registry", "store", "testing", "passages", "formats"],
+    ["registry", "store", "testing", "passages", "folding", "formats"],
     ["models"],
     ["rollout", "executor", "settings", "provenance"],
     ["strategies", "cleaning", "datasets"],

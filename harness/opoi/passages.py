@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from opoi.types import Message, Trace
-from opoi.wire import find_object, find_objects, strings_in, valid_text
+from opoi.wire import find_object, find_objects, valid_text
 
-__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of", "written"]
+__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of"]
 
 Kind = Literal["prose", "json", "argument", "name"]
 """What a text is: the author's free text, a key or value of a JSON object, one of a tool's arguments, or
@@ -136,22 +137,6 @@ def editable(trace: Trace) -> Iterator[tuple[int, Message]]:
             yield index, message
 
 
-def written(messages: Sequence[Message], *, own: bool = True) -> Iterator[tuple[str, bool]]:
-    """Yield every text that a model wrote, with whether it is the agent's own prose.
-
-    Contents are; tool names, tool arguments and everything in sub-agents are not. What stands in JSON comes
-    as it is written and, string by string, as it reads.
-    """
-    for message in messages:
-        if message.role == "assistant":
-            for text in (message.content, *strings_in(message.content)):
-                yield text, own
-            for call in message.tool_calls:
-                for text in (call.name, call.arguments, *strings_in(call.arguments)):
-                    yield text, False
-        yield from written(message.sub, own=False)
-
-
 def regions_of(content: str, prose: Sequence[str]) -> dict[str, str]:
     """Return the editable texts of an assistant message by region name.
 
@@ -183,19 +168,32 @@ def rebuild(content: str, prose: Sequence[str], changed: Mapping[str, str]) -> s
     return "".join([*result, content[position:]])
 
 
-def _spans(content: str, prose: Sequence[str]) -> list[tuple[str, tuple[int, int], str]]:
+_Region = tuple[str, tuple[int, int], str]
+
+
+def _spans(content: str, prose: Sequence[str]) -> tuple[_Region, ...]:
     """Return (region, span in the content, decoded text), in the order of the content."""
+    if "{" not in content:
+        return (("text", (0, len(content)), content),)
+    return _spans_around_object(content, tuple(prose))
+
+
+@lru_cache(maxsize=256)
+def _spans_around_object(content: str, prose: tuple[str, ...]) -> tuple[_Region, ...]:
     found = find_object(content)
     if found is None:
-        return [("text", (0, len(content)), content)]
+        return (("text", (0, len(content)), content),)
     start, end = found
     values = _string_values(content, start)
     inside = sorted((values[key][0], key) for key in prose if key in values)
-    return [
+    return (
         ("before", (0, start), content[:start]),
         *((key, *values[key]) for _, key in inside),
         ("after", (end, len(content)), content[end:]),
-    ]
+    )
+
+
+_scan = json.JSONDecoder().raw_decode
 
 
 def _string_values(text: str, start: int) -> dict[str, tuple[tuple[int, int], str]]:
@@ -203,13 +201,12 @@ def _string_values(text: str, start: int) -> dict[str, tuple[tuple[int, int], st
 
     Where a key stands twice the last one counts, as in every JSON reader.
     """
-    scan = json.JSONDecoder().raw_decode
     values: dict[str, tuple[tuple[int, int], str]] = {}
     position = _skip(text, start + 1)
     while text[position] != "}":
-        key, position = scan(text, position)
+        key, position = _scan(text, position)
         begin = _skip(text, _skip(text, position) + 1)
-        value, position = scan(text, begin)
+        value, position = _scan(text, begin)
         values.pop(key, None)
         if isinstance(value, str):
             values[key] = ((begin, position), valid_text(value))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,7 +32,6 @@ __all__ = [
     "parse_messages",
     "parse_tools",
     "schema_of",
-    "strings_in",
     "valid_text",
 ]
 
@@ -91,22 +91,25 @@ def valid_text(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def find_objects(text: str) -> list[tuple[int, int]]:
+_scan = json.JSONDecoder().raw_decode
+
+
+@lru_cache(maxsize=256)
+def find_objects(text: str) -> tuple[tuple[int, int], ...]:
     """Return the spans of the top-level JSON objects in a text, in order."""
-    scan = json.JSONDecoder().raw_decode
     found = []
     position = 0
     while (match := _OPENING.search(text, position)) is not None:
         position = match.start() + 1
         try:
-            _, end = scan(text, match.start())
+            _, end = _scan(text, match.start())
         except ValueError:
             continue
         except RecursionError:
             break
         found.append((match.start(), end))
         position = end
-    return found
+    return tuple(found)
 
 
 def find_object(text: str) -> tuple[int, int] | None:
@@ -116,27 +119,6 @@ def find_object(text: str) -> tuple[int, int] | None:
     """
     found = find_objects(text)
     return found[-1] if found else None
-
-
-def strings_in(text: str) -> list[str]:
-    """Return every string in the JSON objects of a text, decoded: keys, values, whatever their depth."""
-    strings: list[str] = []
-
-    def collect(value: object) -> None:
-        if isinstance(value, str):
-            strings.append(valid_text(value))
-        elif isinstance(value, list):
-            for item in value:
-                collect(item)
-
-    def pairs(items: list[tuple[str, object]]) -> None:  # sees what a later twin of a key would hide
-        for key, value in items:
-            strings.append(valid_text(key))
-            collect(value)
-
-    for start, end in find_objects(text):
-        json.loads(text[start:end], object_pairs_hook=pairs)
-    return strings
 
 
 def schema_of(kind: type[Struct]) -> dict[str, Any]:

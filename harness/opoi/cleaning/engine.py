@@ -142,7 +142,8 @@ def _decided_again(trace: Trace, suite: Reader) -> Trace:
     """Read the decision from the cleaned answer; drop the trace if it is another one than before."""
     if not trace.decision.valid:
         return trace
-    decision = suite.decide(trace.messages[-1].content)
+    answer = next(message for message in reversed(trace.messages) if message.role == "assistant")
+    decision = suite.decide(answer.content)
     same = decision.valid and core(decision, suite.prose) == core(trace.decision, suite.prose)
     return msgspec.structs.replace(trace, decision=decision, drop="" if same else "decision_changed")
 
@@ -170,7 +171,10 @@ def apply(trace: Trace, edits: Sequence[Edit], prose: Sequence[str]) -> Trace:
     messages = []
     for index, message in enumerate(trace.messages):
         content = message.content
-        wishes = by_message.get(index, [])
+        wishes = by_message.get(index)
+        if not wishes:
+            messages.append(message)
+            continue
         whole = [edit for edit in wishes if edit.region == MESSAGE]
         if whole:
             content = whole[-1].text

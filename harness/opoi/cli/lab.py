@@ -178,7 +178,7 @@ def rules_show(*, name: str) -> None:
     "--junit", type=_IN, metavar="FILE", help="Write them as JUnit XML, a test case for each trace."
 )
 @click.option("--sarif", type=_IN, metavar="FILE", help="Write them as SARIF 2.1.0.")
-@click.option("--n", type=click.IntRange(1), default=60, help="Traces of each kind for --calibrate.  [60]")
+@click.option("--n", type=click.IntRange(1), default=100, help="Traces of each kind for --calibrate.  [100]")
 @click.option("--seed", type=int, default=0, help="Seed for --calibrate.  [0]")
 @_format
 @_run
@@ -194,20 +194,21 @@ def leaks(**given: Any) -> None:
     opoi leaks DIR --junit leaks.xml         the same for CI
     opoi leaks --calibrate                   recall and precision of the detectors on planted leaks
     """  # noqa: D301 - click wants a real backspace before lines that it must not fill
-    from opoi.lab.leaks import LeakOptions, leak_session, list_detectors
+    from opoi.lab.leaks import LeakOptions, calibrate_session, leak_session, list_detectors
 
     if given.pop("list_"):
         list_detectors()
         return
     calibrating, n, seed = given.pop("calibrate"), given.pop("n"), given.pop("seed")
     if calibrating:
-        calibrate_session(suite=given["suite"] or "ads", n=n, seed=seed, quiet=given["quiet"])
+        calibrate_session(given["suite"] or "ads-held-out", n, seed, quiet=given["quiet"])
         return
     if given["source"] is None:
         raise UsageError("what to look at is missing", fix="opoi leaks FILE, or opoi leaks --calibrate")
     names, prose = _keys(given.pop("detectors")), _keys(given.pop("prose"))
     options = {name.rstrip("_"): value for name, value in given.items()}
     options["format"] = options["format"] or ""
+    options.pop("base")
     leaking = leak_session(LeakOptions(**options, detectors=names, prose=prose))
     if leaking:
         raise SystemExit(1)

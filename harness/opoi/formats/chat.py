@@ -1,0 +1,181 @@
+"""OpenAI fine-tuning JSONL and TRL conversational JSONL: chat completions with marks for the loss.
+
+They differ little, and files in the wild mix them. Arguments of tool calls are text (OpenAI) or objects
+(TRL). The loss is marked by a `weight` of 0 or 1 on an assistant message (OpenAI's guide to fine-tuning), or
+by the `message_loss_mask` beside the messages that `opoi.datasets.trl` writes; where nothing is marked, every
+assistant message has loss. Both readers take all of that. TRL's prompt and completion are one conversation,
+with loss on the completion alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from opoi.formats.conversion import (
+    Content,
+    Converted,
+    Path,
+    Piece,
+    argument_text,
+    dotted,
+    given,
+    listed,
+    spoken,
+    texts,
+)
+from opoi.formats.labels import Head, trace_of
+from opoi.formats.twins import no_twins
+from opoi.types import ToolCall
+
+__all__ = ["read_openai", "read_trl"]
+
+
+class _Function(Struct, gc=False):
+    name: str
+    arguments: Raw | UnsetType = UNSET
+
+
+class _Call(Struct, gc=False):
+    function: _Function
+    id: str | int | None = None
+
+
+class _Message(Struct, gc=False):
+    role: str
+    content: Content = UNSET
+    tool_calls: list[_Call] | UnsetType | None = UNSET
+    tool_call_id: str | int | None = None
+    weight: float | None = None
+    function_call: _Function | None = None
+    reasoning_content: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    thinking: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class _Line(Head):
+    messages: Raw | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
+    completion: Raw | UnsetType = UNSET
+    message_loss_mask: list[float] | None = None
+    as_of: Raw | UnsetType = UNSET
+    epoch: Raw | UnsetType = UNSET
+    conversations: Raw | UnsetType = UNSET
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+_decode_messages = msgspec.json.Decoder(list[_Message]).decode
+
+
+def read_openai(raw: bytes, line: int) -> Converted:
+    """Read a line of OpenAI fine-tuning JSONL.
+
+    Raises:
+        ValueError: It is not one; the message says what is wrong.
+    """
+    record = _record(raw)
+    if record.messages is UNSET:
+        raise ValueError("`messages` is missing")
+    return _one_list(line, record, record.messages)
+
+
+def read_trl(raw: bytes, line: int) -> Converted:
+    """Read a line of TRL conversational JSONL: messages, or prompt and completion.
+
+    Raises:
+        ValueError: It is not one; the message says what is wrong.
+    """
+    record = _record(raw)
+    if record.messages is not UNSET:
+        return _one_list(line, record, record.messages)
+    if record.prompt is UNSET or record.completion is UNSET:
+        raise ValueError("neither `messages` nor `prompt` and `completion` are there")
+    pieces = [
+        *_pieces("prompt", _messages("prompt", record.prompt), weight=0.0),
+        *_pieces("completion", _messages("completion", record.completion), weight=1.0),
+    ]
+    return Converted(trace_of(record, line, pieces), pieces)
+
+
+def _record(raw: bytes) -> _Line:
+    record = _decode(raw)
+    for name in ("as_of", "epoch", "conversations"):
+        if getattr(record, name) is not UNSET:
+            raise ValueError(f"`{name}` does not belong there")
+    if record.messages is not UNSET:
+        no_twins(raw, {b'"messages"': 1})
+    return record
+
+
+def _one_list(line: int, record: _Line, raw: Raw) -> Converted:
+    messages = _messages("messages", raw)
+    mask = record.message_loss_mask
+    if mask is None:
+        pieces = list(_pieces("messages", messages, weight=1.0))
+        return Converted(trace_of(record, line, pieces), pieces)
+    if len(mask) != len(messages):
+        raise ValueError(f"message_loss_mask has {len(mask)} entries for {len(messages)} messages")
+    pieces = list(_pieces("messages", messages, mask=mask))
+    return Converted(trace_of(record, line, pieces), pieces, ("message_loss_mask",))
+
+
+def _messages(key: str, raw: Raw) -> list[_Message]:
+    """Decode a list of messages, and see that nothing in it is said twice."""
+    messages = listed(key, raw, _decode_messages)
+    no_twins(bytes(raw), _count(messages))
+    return messages
+
+
+def _count(messages: Sequence[_Message]) -> dict[bytes, int]:
+    """Return how often the keys that carry a conversation were read."""
+    contents = calls = 0
+    for message in messages:
+        contents += message.content is not UNSET
+        calls += message.tool_calls is not UNSET
+    return {b'"role"': len(messages), b'"content"': contents, b'"tool_calls"': calls}
+
+
+def _pieces(
+    key: str, messages: Sequence[_Message], *, weight: float = 0.0, mask: Sequence[float] | None = None
+) -> Iterator[Piece]:
+    for index, message in enumerate(messages):
+        item: Path = (key, index)
+        usual = weight if mask is None else mask[index]
+        yield from spoken(
+            item,
+            message.role,
+            texts(message.content, _aside(message)),
+            calls=_calls(item, message),
+            answers="" if message.tool_call_id is None else str(message.tool_call_id),
+            weight=usual if message.weight is None else message.weight,
+            error=given(message.error),
+        )
+
+
+def _aside(message: _Message) -> Sequence[tuple[str, Raw | UnsetType]]:
+    """Return the members beside the content in which servers and chat templates put reasoning."""
+    kept = (message.reasoning_content, message.reasoning, message.thinking)
+    if kept == (UNSET, UNSET, UNSET):
+        return ()
+    return list(zip(("reasoning_content", "reasoning", "thinking"), kept, strict=True))
+
+
+def _calls(item: Path, message: _Message) -> tuple[ToolCall, ...]:
+    calls = message.tool_calls or ()
+    if not calls and not message.function_call:
+        return ()
+    if message.role != "assistant":
+        raise ValueError(f"{dotted(item)}: the role {message.role!r} cannot call tools")
+    if message.function_call is not None:
+        calls = [*calls, _Call(message.function_call)]
+    return tuple(
+        ToolCall(
+            id="" if call.id is None else str(call.id),
+            name=call.function.name,
+            arguments=argument_text(call.function.arguments),
+        )
+        for call in calls
+    )

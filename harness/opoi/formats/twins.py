@@ -1,0 +1,37 @@
+"""Keys that stand twice in one object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+__all__ = ["no_twins"]
+
+
+def no_twins(raw: bytes, expected: Mapping[bytes, int]) -> None:
+    """Refuse JSON in which a key stands twice in one object.
+
+    Readers do not agree on which of the two counts, and one of them would escape every rule and detector.
+
+    Args:
+        raw: The JSON text.
+        expected: How often each quoted key was read. As long as that is how often it stands there, none of
+            them can be hidden, and the slow look at every object is spared.
+
+    Raises:
+        ValueError: There are twins; the message names the key.
+    """
+    for key, times in expected.items():
+        if raw.count(key) != times:
+            json.loads(raw, object_pairs_hook=_pairs, parse_int=str, parse_float=str)
+            return
+
+
+def _pairs(members: list[tuple[str, object]]) -> None:
+    names = {name for name, _ in members}
+    if len(names) < len(members):
+        seen: set[str] = set()
+        for name, _ in members:
+            if name in seen:
+                raise ValueError(f"the key {name[:40]!r} stands twice in one object")
+            seen.add(name)

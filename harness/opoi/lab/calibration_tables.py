@@ -1,0 +1,137 @@
+"""Calibrations as tables: for the terminal, for HTML, and as Markdown for the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from opoi.lab.calibrate import ALL, Calibration, Score
+from opoi.report.tables import MISSING, Cell, Table, figure
+from opoi.types import Measure
+
+__all__ = ["calibration_markdown", "calibration_tables", "markdown", "share_text"]
+
+
+def calibration_tables(
+    calibration: Calibration, *, difficulties: bool = True, silent: bool = False
+) -> tuple[Table, ...]:
+    """Return the tables of a calibration: found, clean traces, and what is not decidable.
+
+    Args:
+        calibration: What was measured.
+        difficulties: Whether each difficulty has a row of its own.
+        silent: Whether a detector has rows for kinds of which it found nothing.
+    """
+    return (
+        _found(calibration, difficulties=difficulties, silent=silent),
+        _clean(calibration),
+        _apart(calibration),
+    )
+
+
+def calibration_markdown(calibration: Calibration, *, difficulties: bool = True, silent: bool = False) -> str:
+    """Return the same as Markdown, each table under its title."""
+    tables = calibration_tables(calibration, difficulties=difficulties, silent=silent)
+    return "\n".join(markdown(table) for table in tables if table.rows)
+
+
+def share_text(measure: Measure) -> str:
+    """Return a share with its interval in percent, e.g. `96.5 % [92.9, 98.3]`."""
+    text, interval = figure(measure, "share")
+    return f"{text} {interval}".strip()
+
+
+def markdown(table: Table) -> str:
+    """Return a table as Markdown: title, table, footnotes."""
+    rows = [
+        table.columns,
+        ("---", *("---:" for _ in table.columns[1:])),
+        *(tuple(_escaped(cell.full) for cell in row) for row in table.rows),
+    ]
+    notes = [f"({number}) {note}" for number, note in enumerate(table.footnotes, start=1)]
+    lines = [f"**{table.title}**", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    return "\n".join([*lines, *notes, *([""] if notes else [])])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _found(calibration: Calibration, *, difficulties: bool, silent: bool) -> Table:
+    loud = {
+        (score.detector, score.kind)
+        for score in calibration.scores
+        if silent or score.detector == ALL or score.suspected or score.true
+    }
+    clean = {score.detector: score.false_positives for score in calibration.clean}
+    rows = [
+        _row(score, clean[score.detector])
+        for score in _all_first(calibration.scores)
+        if (score.detector, score.kind) in loud and (difficulties or score.difficulty == ALL)
+    ]
+    title = (
+        f"Planted leaks found ({calibration.suite}, seed {calibration.seed}, {calibration.n} specimens, "
+        f"{calibration.bank} phrases)"
+    )
+    heads = (
+        "detector",
+        "kind",
+        "difficulty",
+        "n",
+        "recall",
+        "with suspects",
+        "precision",
+        "phrases found",
+        "FP per clean trace",
+    )
+    return Table(title, heads, tuple(rows))
+
+
+def _all_first(scores: Iterable[Score]) -> Sequence[Score]:
+    return sorted(scores, key=lambda score: score.detector != ALL)
+
+
+def _row(score: Score, clean: Measure) -> tuple[Cell, ...]:
+    phrases = f"{score.phrases_found} of {score.phrases}" if score.phrases else MISSING
+    return (
+        Cell(score.detector),
+        Cell(score.kind),
+        Cell(score.difficulty),
+        Cell(str(score.planted)),
+        Cell(*figure(score.recall, "share")),
+        Cell(*figure(score.recall_with_suspects, "share")),
+        Cell(*figure(score.precision, "share")),
+        Cell(phrases),
+        Cell(*figure(clean, "share")),
+    )
+
+
+def _clean(calibration: Calibration) -> Table:
+    rows = tuple(
+        (
+            Cell(score.detector),
+            Cell(str(score.traces)),
+            Cell(str(score.flagged)),
+            Cell(*figure(score.false_positives, "share")),
+            Cell(str(score.findings)),
+            Cell(str(score.suspected)),
+        )
+        for score in calibration.clean
+    )
+    heads = ("detector", "clean traces", "flagged", "FP per clean trace", "findings", "flagged or suspected")
+    return Table("Clean traces", heads, rows)
+
+
+def _apart(calibration: Calibration) -> Table:
+    rows = tuple(
+        (
+            Cell(each.kind),
+            Cell(each.difficulty),
+            Cell(each.variant or MISSING),
+            Cell(f"{each.undecidable} of {each.planted}"),
+            Cell(str(each.found)),
+            Cell(each.why),
+        )
+        for each in calibration.apart
+    )
+    heads = ("kind", "difficulty", "variant", "undecidable", "found all the same", "e.g. because")
+    return Table("Not decidable from scenario, verdict and trace, and left out of recall", heads, rows)
