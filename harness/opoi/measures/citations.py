@@ -73,9 +73,9 @@ def _same_value(value: float | str, fact: Fact) -> bool:
         return isinstance(value, str) and _agree(value, str(fact.value))
     if claim.value != 0 and _negative(value) != _negative(fact.value):
         return False
-    known = Values()
-    known.add_facts([fact])
-    return known.restates(_bare(claim, fact))
+    known: Values[Fact] = Values()
+    known.add_fact(fact, fact)
+    return known.restates(_bare(claim, fact)) is not None
 
 
 def _bare(claim: Claimed, fact: Fact) -> Claimed:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from opoi.measures.ratio import Pair, RatioMetric
 from opoi.measures.text import kept
-from opoi.provenance.ledger import LEGAL, Provenance, trace_claims
+from opoi.provenance.privileged import Provenance
+from opoi.provenance.tracing import LEGAL, distinct, trace_claims
 from opoi.types import Group
 
 __all__ = ["grounding_metrics"]
@@ -73,12 +74,14 @@ def _count(group: Group) -> Mapping[str, Pair]:
     traces = 0
     for cleaned in kept(group):
         traces += 1
-        sources = Counter(source for _, source in trace_claims(cleaned.trace, provenance))
+        sources = Counter(each.source for each in distinct(trace_claims(cleaned.trace, provenance)))
         totals.update(sources)
-        totals["hindsight traces"] += sources["hindsight"] > 0
+        totals["hindsight traces"] += sources["hindsight"] + sources["external"] > 0
         totals["ambiguous traces"] += sources["ambiguous"] > 0
         totals["oracle traces"] += sources["oracle"] > 0
-    claims = sum(totals[source] for source in (*LEGAL, "hindsight", "ambiguous", "oracle", "none"))
+    claims = sum(
+        totals[source] for source in (*LEGAL, "hindsight", "external", "ambiguous", "oracle", "none")
+    )
     return {
         "hindsight_claims": (totals["hindsight traces"], traces),
         "ambiguous_claims": (totals["ambiguous traces"], traces),

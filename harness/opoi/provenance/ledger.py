@@ -1,296 +1,253 @@
-"""Where does each claim of a trace come from? Its source, found by provenance.
-
-Every number, date and id in what a kept trace states is traced to a source: in its prose, the arguments
-of its tool calls (read before their result is seen) and its citations. Sources are tried in this order, so
-that legal ones win ties and leak rates are lower bounds:
-
-1. `prompt`: stands in the prompt, or in a later message of the user that is not the oracle's; text that
-   was injected into one of them does not count;
-2. `observed`: a fact that a tool message at or before the claim revealed, nested runs included, or that
-   the author's own prompt showed; a number in a tool message's text that no fact states. A day is observed
-   if it is an end of the window of an observed fact, or lies inside one of at most 45 days;
-3. `decided`: a number of the decision itself, e.g. the new budget;
-4. `derived`: whitelisted arithmetic on observed values (see `derived`);
-5. `hindsight`: a fact that no tool reveals (`Truth.hidden`), or a claim or outcome of the verdict that
-   rests on hindsight or on the world outside;
-6. `oracle`: anything else in the verdict or the injected text;
-7. `none`: fabricated.
-
-Where a claim matches no hidden value but one that the ledger calls ambiguous (a tool can print the same
-number about something else), it is `ambiguous` instead of `hindsight` and counted apart.
-
-Arithmetic and the tolerance of 0.5 % reach almost every short number by chance. So a value that restates
-a hidden one to the digit counts as hindsight before `derived` from 4 significant digits on, and before
-an observed value that is only near from 3 digits on; a hidden value never matches a single digit.
-Definition: methods specification 5.8, L2.
-"""
+"""Legal sources of a trace up to a position: what its author had been shown, and what it decided itself."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-from opoi.provenance.claims import Claimed, find_numbers, id_shapes
-from opoi.provenance.derived import Derived, Setting
-from opoi.provenance.sources import Values, numeric, unit_class
-from opoi.provenance.statements import claims_in, statements
-from opoi.provenance.texts import observed, shown
+import msgspec
+
+from opoi.folding import fold
+from opoi.provenance.claims import Claimed, find_numbers
+from opoi.provenance.dates import find_dates
+from opoi.provenance.derived import Derived
+from opoi.provenance.points import Setting
+from opoi.provenance.sources import UnitClass, Values, numeric
+from opoi.provenance.texts import observed
 from opoi.provenance.windows import LONGEST, days_in, window_of
-from opoi.types import Fact, Message, Scenario, Trace, Verdict
+from opoi.types import Fact, Message, Trace
 
-__all__ = ["LEGAL", "Provenance", "Source", "trace_claims"]
+__all__ = ["Ledger"]
 
-Source = Literal["prompt", "observed", "decided", "derived", "hindsight", "ambiguous", "oracle", "none"]
+_TOOL = "a tool's text"
+_ANY_OWN: tuple[UnitClass, ...] = ("", "currency", "count")
+"""What a number of the decision can be: it is written without a unit."""
+
+_NAMED_DAYS = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-LEGAL = ("prompt", "observed", "decided", "derived")
+class Ledger:
+    """What can be known at one place of a trace.
 
-
-class Provenance:
-    """Privileged sources of one scenario: what the agent cannot know, and what the oracle said.
-
-    Args:
-        scenario: Holds the hidden facts.
-        verdict: Holds the expert's claims.
+    Attributes:
+        facts: Observed facts, in the order in which they were revealed.
+        seen: Their numbers.
+        prompt: Numbers of the prompt, and of what a user who is not the oracle said.
+        decided: Numbers of the decision itself.
+        days: Days seen.
+        ids: Ids seen.
     """
 
-    def __init__(self, scenario: Scenario, verdict: Verdict | None) -> None:
-        self.scenario = scenario
-        self.hindsight = Values()
-        self.clear = Values()
-        self.oracle = Values()
-        facts = [hidden.fact for hidden in scenario.truth.hidden]
-        hindsight_texts: list[str] = []
-        oracle_texts: list[str] = []
-        if verdict is not None:
-            for claim in verdict.claims:
-                secret = claim.origin != "observable"
-                (hindsight_texts if secret else oracle_texts).append(claim.text)
-                facts.extend(claim.facts if secret else ())
-                self.oracle.add_facts(claim.facts)
-            hindsight_texts.append(verdict.outcome)
-            oracle_texts += [verdict.phrase, verdict.feedback]
-        shared = {numeric(hidden.fact) for hidden in scenario.truth.hidden if hidden.ambiguous}
-        numbers = [number for text in hindsight_texts for number in find_numbers(text)]
-        self.hindsight.add_facts(facts)
-        self.hindsight.add_numbers(numbers)
-        self.clear.add_facts(fact for fact in facts if numeric(fact) not in shared)
-        self.clear.add_numbers(number for number in numbers if number.value not in shared)
-        for text in oracle_texts:
-            self.oracle.add_numbers(find_numbers(text))
-        self.hindsight_text = "\n".join([*hindsight_texts, *(str(fact.value) for fact in facts)])
-        self.hindsight_ids = {fact.entity for fact in facts}
-        self.oracle_text = "\n".join(oracle_texts)
-
-
-class _Ledger:
-    """Legal sources of one trace up to one position, read from the front."""
-
-    def __init__(self, trace: Trace, scenario: Scenario) -> None:
+    def __init__(self, trace: Trace, task: str = "", entity: str = "", hidden: Sequence[Fact] = ()) -> None:
         self.trace = trace
-        self.year = trace.as_of[:4]
-        self.read = 0
+        self._hidden = hidden
+        self.as_of = trace.as_of if _is_day(trace.as_of) else ""
         self.facts: list[Fact] = []
-        self.seen = Values()
-        self.prompt = Values()
-        self.said = Values()
-        self.texts: list[str] = []
+        self.seen: Values[Fact] = Values()
+        self.prompt: Values[str] = Values()
+        self.decided: Values[str] = Values()
         self.days: set[str] = {trace.as_of}
-        self.ids: set[str] = {scenario.entity}
-        self.own = tuple(_own_numbers(trace.decision.payload))
-        self.decided = Values()
-        for own in self.own:
-            self.decided.add(own.unit, own.value)
-            self.decided.add("currency", own.value)
-            self.decided.add("count", own.value)
-        self.whispered = Values()
-        for injection in trace.injections:
-            self.whispered.add_numbers(find_numbers(injection.text))
+        self.ids: set[str] = {entity} if entity else set()
+        self.texts: list[str] = []
+        self.settings: tuple[Setting, ...] = tuple(_own_numbers(trace.decision.payload))
+        for own in self.settings:
+            for unit in _ANY_OWN:
+                self.decided.add(unit, own.value, own.name)
+        self._said: Values[str] = Values()
+        self._unread: list[tuple[str, frozenset[float | None]]] = []
         self._derived: Derived | None = None
-        self._instruct(scenario.task)
-        self.own += _targets(scenario.task)
+        self._tainted: set[float] = set()
+        self._words: str | None = None
+        if task:
+            self._instruct(task)
         for message in trace.prompt:
-            self._listen(message)
-            self.own += _targets(self._legal(message))
+            self.listen(message)
         for message in trace.gen_prompt:
             self._learn(observed([message]))
 
-    def advance(self, position: int) -> None:
-        """Read the messages before the position."""
-        while self.read < min(position, len(self.trace.messages)):
-            message = self.trace.messages[self.read]
-            self.read += 1
-            if message.role == "tool":
-                self._reveal(message)
-            elif message.role != "assistant":
-                self._listen(message)
+    def fork(self) -> Ledger:
+        """Return a ledger that starts with what this one holds and grows on its own, for a nested run."""
+        twin = Ledger.__new__(Ledger)
+        twin.__dict__.update(self.__dict__)
+        twin.facts, twin.texts, twin._unread = list(self.facts), list(self.texts), list(self._unread)
+        twin.seen, twin.prompt, twin._said = self.seen.copy(), self.prompt.copy(), self._said.copy()
+        twin.days, twin.ids, twin._tainted = set(self.days), set(self.ids), set(self._tainted)
+        return twin
+
+    def read(self, message: Message) -> None:
+        """Take in a message that the author of the trace has been shown."""
+        if message.role == "tool":
+            self._reveal(message)
+        elif message.role != "assistant":
+            self.listen(message)
+
+    def listen(self, message: Message) -> None:
+        """Take in what a prompt or a user says, without what the oracle put there."""
+        text = self._legal(message)
+        if text:
+            self._instruct(text)
+
+    def taint(self, value: float) -> None:
+        """Note a privileged number that the agent told: it stays so when a sub-agent repeats it."""
+        self._tainted.add(value)
+
+    @property
+    def derived(self) -> Derived:
+        """What arithmetic makes of the facts read so far."""
+        if self._derived is None:
+            self._derived = Derived(self.facts, self.settings, self._hidden)
+        return self._derived
+
+    @property
+    def said(self) -> Values[str]:
+        """Numbers in the texts of tools that no fact states."""
+        for text, tagged in self._unread:
+            plain, numbers = _in_tool_text(text)
+            for value in sorted(plain - tagged - self._tainted):
+                self._said.add("", value, _TOOL)
+                self._said.add("count", value, _TOOL)
+            for number in numbers:
+                if number.value not in tagged and number.value not in self._tainted:
+                    self._said.add_number(number, _TOOL)
+        self._unread = []
+        return self._said
+
+    def mentions(self, name: str) -> bool:
+        """Return whether an id or a name stands in a text read so far, as a word of its own, in any case."""
+        text, name = self._all_text, name.casefold()
+        at = text.find(name)
+        while at >= 0:
+            if not (_joined(text[at - 1 : at]) or _joined(text[at + len(name) : at + len(name) + 1])):
+                return True
+            at = text.find(name, at + 1)
+        return False
+
+    def holds(self, word: str) -> bool:
+        """Return whether a word stands in a text read so far, be it as a part of another."""
+        return word in self._all_text
+
+    @property
+    def _all_text(self) -> str:
+        if self._words is None:
+            named = dict.fromkeys(each for fact in self.facts for each in (fact.entity, fact.metric))
+            said = dict.fromkeys(fact.value for fact in self.facts if isinstance(fact.value, str))
+            self._words = "\n".join((*self.texts, *named, *said)).casefold()
+        return self._words
 
     def _legal(self, message: Message) -> str:
-        """Return the text of a message without what the oracle put there."""
         if message.author == "oracle":
             return ""
         text = message.content
         for injection in self.trace.injections:
             if injection.text:
                 text = text.replace(injection.text, " ")
-        return text
-
-    def _listen(self, message: Message) -> None:
-        self._instruct(self._legal(message))
+        return fold(text).text
 
     def _instruct(self, text: str) -> None:
-        self.prompt.add_numbers(_numbers(text))
-        self.days.update(days_in(text))
-        self.texts.append(text)
+        self.prompt.add_all(_numbers(text), "the prompt")
+        self.settings += tuple(Setting("", each.unit, each.value) for each in _numbers(text) if each.unit)
+        self._note(text)
+        self._derived = None
 
     def _learn(self, facts: Iterable[Fact]) -> None:
         """Take in facts; the days inside their windows with them."""
         new = list(facts)
+        if not new:
+            return
         self.facts += new
         self.seen.add_facts(new)
         self.ids.update(fact.entity for fact in new)
+        for window in dict.fromkeys(fact.window for fact in new):
+            self.days.update(_days_of(window))
         for fact in new:
-            self.days.update(_days_of(fact))
+            if isinstance(fact.value, str):
+                self.days.update(days_in(fact.value))
         self._derived = None
+        self._words = None
 
     def _reveal(self, message: Message) -> None:
         new = list(observed([message]))
         self._learn(new)
-        tagged = {numeric(fact) for fact in new}
-        for text in _tool_texts(message):
-            self.said.add_numbers(number for number in _numbers(text) if number.value not in tagged)
-            self.days.update(days_in(text))
-            self.texts.append(text)
+        tagged = frozenset(map(numeric, new))
+        for raw in _tool_texts(message):
+            text = fold(raw).text
+            self._unread.append((text, tagged))
+            self._note(text)
 
-    @property
-    def derived(self) -> Derived:
-        """What arithmetic makes of the facts read so far."""
-        if self._derived is None:
-            self._derived = Derived(self.facts, self.own)
-        return self._derived
-
-    def mentions(self, name: str) -> bool:
-        """Return whether an id stands in a text read so far."""
-        return any(_names(name, text) for text in self.texts)
+    def _note(self, text: str) -> None:
+        self.texts.append(text)
+        self._words = None
+        if text.startswith(("{", "[")):
+            self.days.update(_NAMED_DAYS.findall(text))
+        else:
+            self.days.update(_named_days(text, self.as_of))
 
 
-def trace_claims(trace: Trace, provenance: Provenance) -> list[tuple[Claimed, Source]]:
-    """Return the distinct claims of a trace, each with its source.
-
-    A claim that is made several times in the same digits counts once, where it stands first, and a
-    citation that repeats a number of the prose without its unit is that claim. Two kinds of days without
-    a source are no claims: one after the decision day is a plan ("look again on ..."), one in the
-    arguments of a tool call is a question.
-
-    Args:
-        trace: After cleaning.
-        provenance: The privileged sources of its scenario.
-    """
-    ledger = _Ledger(trace, provenance.scenario)
-    known = {fact.entity for fact in shown(trace)} | provenance.hindsight_ids
-    shapes = id_shapes(known | {provenance.scenario.entity})
-    found: dict[tuple[str, str], tuple[Claimed, Source]] = {}
-    stated: set[tuple[float, Source]] = set()
-    for statement in statements(trace):
-        ledger.advance(statement.position)
-        for claim in claims_in(statement, year=ledger.year, shapes=shapes):
-            key = (claim.kind, claim.text)
-            if key in found:
-                continue
-            source = _SOURCES[claim.kind](claim, ledger, provenance)
-            asked = statement.kind == "argument" and claim.kind == "date" and source == "none"
-            if source is None or asked:
-                continue
-            if claim.kind == "number":
-                repeated = statement.kind == "citation" and (claim.value, source) in stated
-                stated.add((claim.value, source))
-                if repeated:
-                    continue
-            found[key] = (claim, source)
-    return list(found.values())
+def _joined(sign: str) -> bool:
+    """Return whether a sign next to a name makes it a part of a longer one."""
+    return sign.isalnum() or sign in ("_", "-")
 
 
-def _number_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source:
-    secret = claim.digits > 1 and provenance.hindsight.restates(claim)
-    tiers: tuple[tuple[Source, Any], ...] = (
-        ("prompt", lambda: ledger.prompt.restates(claim)),
-        ("observed", lambda: ledger.seen.restates(claim)),
-        ("decided", lambda: ledger.decided.restates(claim)),
-        ("observed", lambda: secret and ledger.said.restates(claim)),
-        ("hindsight", lambda: secret and claim.digits >= 4),
-        ("derived", lambda: ledger.derived.restates(claim)),
-        ("observed", lambda: ledger.said.restates(claim)),
-        ("hindsight", lambda: secret and claim.digits >= 3),
-        ("observed", lambda: ledger.seen.resembles(claim)),
-        ("hindsight", lambda: secret or (claim.digits > 1 and provenance.hindsight.resembles(claim))),
-        ("oracle", lambda: provenance.oracle.resembles(claim) or ledger.whispered.resembles(claim)),
-    )
-    source: Source = next((source for source, holds in tiers if holds()), "none")
-    return "ambiguous" if source == "hindsight" and not provenance.clear.resembles(claim) else source
-
-
-def _date_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source | None:
-    if claim.text in ledger.days:
-        return "observed"
-    if claim.text in provenance.hindsight_text:
-        return "hindsight"
-    if claim.text in provenance.oracle_text:
-        return "oracle"
-    return None if claim.text > ledger.trace.as_of else "none"
-
-
-def _id_source(claim: Claimed, ledger: _Ledger, provenance: Provenance) -> Source:
-    if claim.text in ledger.ids or ledger.mentions(claim.text):
-        return "observed"
-    if claim.text in provenance.hindsight_ids:
-        return "hindsight"
-    return "oracle" if _names(claim.text, provenance.oracle_text) else "none"
-
-
-_SOURCES = {"number": _number_source, "date": _date_source, "id": _id_source}
-
-
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _numbers(text: str) -> tuple[Claimed, ...]:
-    """Return the numbers of a text; the runs of a scenario share their prompt and many tool results."""
+    """Return the numbers of a text; the runs of a scenario share their prompt."""
     return tuple(find_numbers(text))
 
 
-def _names(name: str, text: str) -> bool:
-    """Return whether an id stands in a text as a word of its own."""
-    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+@lru_cache(maxsize=256)
+def _in_tool_text(text: str) -> tuple[frozenset[float], tuple[Claimed, ...]]:
+    """Return the numbers of a tool's text: JSON's own, and those within its strings or in plain prose."""
+    try:
+        stack: list[object] = [msgspec.json.decode(text)]
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return frozenset(), tuple(find_numbers(text))
+    plain: set[float] = set()
+    spoken: list[str] = []
+    while stack:
+        item = stack.pop()
+        kind = item.__class__
+        if isinstance(item, dict):
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+        elif isinstance(item, str):
+            spoken.append(item)
+        elif kind is int or kind is float:
+            plain.add(abs(item))  # type: ignore[arg-type]  # an int or a float: bool is neither
+    return frozenset(plain), tuple(number for string in spoken for number in find_numbers(string))
 
 
-def _days_of(fact: Fact) -> Iterable[str]:
-    """Yield the days that a fact shows: those of its window if that is not long, else its ends."""
-    window = window_of(fact.window)
-    if window is not None and window.days <= LONGEST:
-        yield from (date.fromordinal(day).isoformat() for day in range(window.first, window.end))
-    yield from days_in(fact.window)
-    if isinstance(fact.value, str):
-        yield from days_in(fact.value)
+@lru_cache(maxsize=256)
+def _named_days(text: str, as_of: str) -> frozenset[str]:
+    return frozenset(day for each in find_dates(text, as_of=as_of) for day in each.days)
 
 
-def _targets(text: str) -> tuple[Setting, ...]:
-    """Return the numbers with a unit in a prompt: targets that observed values are compared with."""
-    return tuple(Setting("", number.unit, number.value) for number in _numbers(text) if number.unit)
+def _days_of(window: str) -> Sequence[str]:
+    """Return the days that a window shows: all of them if it is not long, else its ends."""
+    read = window_of(window)
+    if read is None or read.days > LONGEST:
+        return days_in(window)
+    return [date.fromordinal(day).isoformat() for day in range(read.first, read.end)]
 
 
-def _own_numbers(payload: Mapping[str, Any]) -> Iterable[Setting]:
+def _own_numbers(payload: Mapping[str, Any]) -> Iterator[Setting]:
     """Yield the numbers of the decision itself; lists hold evidence and are not its own."""
     for name, value in payload.items():
         if isinstance(value, Mapping):
             yield from _own_numbers(value)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield Setting(name, unit_class(""), abs(float(value)))
+            yield Setting(name, "", abs(float(value)))
 
 
-def _tool_texts(message: Message) -> list[str]:
-    texts = [message.content]
+def _tool_texts(message: Message) -> Iterator[str]:
+    yield message.content
     for inner in message.sub:
         if inner.role == "tool":
-            texts += _tool_texts(inner)
-    return texts
+            yield from _tool_texts(inner)
+
+
+def _is_day(text: str) -> bool:
+    return bool(window_of(text)) and len(text) == len("2025-01-01")

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from opoi.cleaning.levels import cleaner
 from opoi.measures.citations import citation_metrics, supports
 from opoi.measures.grounding import grounding_metrics
+from opoi.passages import rebuild
 from opoi.protocols import Cast
 from opoi.provenance.claims import find_claims, find_ids, id_shapes, number_of
 from opoi.provenance.derived import Derived
-from opoi.provenance.ledger import Provenance, trace_claims
+from opoi.provenance.privileged import Provenance
 from opoi.provenance.sources import Values
 from opoi.provenance.texts import rationale
+from opoi.provenance.tracing import distinct, trace_claims
 from opoi.rollout import rollout
 from opoi.strategies.opoi import OPOI
 from opoi.types import (
@@ -94,7 +96,9 @@ LOOK = Message(role="assistant", author="student", content="Let me look.")
 
 
 def trace(text, *, messages=(LOOK, TOOL), payload=None, citations=(), injections=(), prompt=()):
-    final = Message(role="assistant", author="student", content='{"action": "hold"}')
+    answer = {"action": "hold", **(payload or {}), "reasoning": text}
+    answer["citations"] = [msgspec.to_builtins(each) for each in citations]
+    final = Message(role="assistant", author="student", content=json.dumps(answer))
     return Trace(
         id="s/x/0",
         scenario_id="s",
@@ -109,11 +113,12 @@ def trace(text, *, messages=(LOOK, TOOL), payload=None, citations=(), injections
 
 
 def sources(text, **more):
-    return [source for _, source in trace_claims(trace(text, **more), Provenance(SCENARIO, VERDICT))]
+    found = distinct(trace_claims(trace(text, **more), Provenance(SCENARIO, VERDICT)))
+    return [each.source for each in found]
 
 
 def texts(text):
-    return [claim.text for claim in find_claims(text, year="2025")]
+    return [claim.text for claim in find_claims(text, as_of="2025-03-14")]
 
 
 # ---------------------------------------------------------------- what is a claim
@@ -184,7 +189,7 @@ def test_ids_are_told_by_the_shape_of_known_ones():
 
 @given(st.text(max_size=200))
 def test_any_text_can_be_searched(text):
-    for claim in find_claims(text, year="2025"):
+    for claim in find_claims(text, as_of="2025-03-14"):
         assert claim.text.strip()
         assert claim.value >= 0
 
@@ -253,9 +258,8 @@ def test_arithmetic_does_not_mix_entities():
 
 
 def test_numbers_of_the_decision_itself_are_its_own():
-    payload = {"new_daily_budget": 233.35, "evidence": [{"value": 71.77}]}
-    assert sources("set the budget to $233.35", payload=payload) == ["decided"]
-    assert sources("evidence of $71.77", payload=payload) == ["none"]
+    assert sources("set the budget to $233.35", payload={"new_daily_budget": 233.35}) == ["decided"]
+    assert sources("evidence of $71.77", payload={"evidence": [{"value": 71.77}]}) == ["none"]
 
 
 def test_a_value_counts_only_from_the_message_on_that_revealed_it():
@@ -283,7 +287,7 @@ def test_an_injected_text_in_the_prompt_is_no_legal_source(author):
 def test_what_the_authors_prompt_showed_is_observed_from_the_start():
     shown = Message(role="user", author="suite", facts=SEEN)
     item = msgspec.structs.replace(trace("CPA was $52.10", messages=()), gen_prompt=(shown,))
-    assert [s for _, s in trace_claims(item, Provenance(SCENARIO, VERDICT))] == ["observed"]
+    assert [each.source for each in trace_claims(item, Provenance(SCENARIO, VERDICT))] == ["observed"]
 
 
 def call(arguments):
@@ -300,7 +304,7 @@ def call(arguments):
         ({"budget": 1391}, ["hindsight"]),
         ({"nested": [{"margin": 0.2837}]}, ["hindsight"]),
         ('{"question": "$47.37', ["hindsight"]),
-        ({"until": "2025-03-21"}, ["hindsight"]),
+        ({"until": "2025-03-21"}, ["external"]),
         ({"note": "hold at $277.50"}, ["oracle"]),
         ({"campaign": "c2"}, ["observed"]),
         ({"campaign": "c88"}, ["none"]),
@@ -321,11 +325,11 @@ def test_an_argument_may_repeat_what_an_earlier_tool_revealed():
 @pytest.mark.parametrize(
     ("citation", "expected"),
     [
-        (("cpa_matured", "c2", "2025-03-13", 47.37), ["observed", "observed", "hindsight"]),
-        (("cpa_matured", "", "", "$47.37"), ["hindsight"]),
+        (("cpa_matured", "c2", "2025-03-13", 47.37), ["observed", "observed", "hindsight", "hindsight"]),
+        (("cpa_matured", "", "", "$47.37"), ["hindsight", "hindsight"]),
         (("note", "", "", "hold at $277.50"), ["oracle"]),
         (("cpa", "", "2024-11-01..2024-11-07", 71.77), ["none"] * 3),
-        (("stock_out", "", "2025-03-21", "soon"), ["hindsight"]),
+        (("stock_out", "", "2025-03-21", "soon"), ["external", "external"]),
         (("cpa", "c88", "last_7d", 52.1), ["none", "observed"]),
         (("status", "c2", "", "ACTIVE"), ["observed"]),
     ],
@@ -402,8 +406,6 @@ def test_the_oracles_message_is_no_legal_source():
         "a margin of 0.2837",
         "1,391 orders next week",
         "1391 orders next week",
-        "stock runs out on 2025-03-21",
-        "stock runs out on March 21",
         "it made $63.91",
         "spend then fell by 17.4%",
     ],
@@ -436,7 +438,7 @@ def test_a_hidden_value_to_three_digits_is_hindsight_even_where_an_observed_one_
 
 def test_a_day_to_come_is_a_plan_unless_it_is_hidden():
     assert sources("look again on 2025-03-18") == []
-    assert sources("promotion ends 2025-03-21") == ["hindsight"]
+    assert sources("promotion ends 2025-03-21") == ["external"]
 
 
 def test_what_only_the_verdict_says_is_the_oracles():
@@ -467,7 +469,8 @@ def test_a_single_digit_is_never_hindsight():
             ),
         }
     )
-    assert [s for _, s in trace_claims(trace("$9000", messages=()), Provenance(world, None))] == ["none"]
+    found = trace_claims(trace("$9000", messages=()), Provenance(world, None))
+    assert [each.source for each in found] == ["ambiguous"]
 
 
 def test_a_repeated_claim_counts_once():
@@ -493,7 +496,7 @@ def test_any_hidden_value_of_four_digits_and_more_is_found_among_observed_ones(c
     found = trace_claims(trace(f"it ended at ${value:.3f}"), Provenance(world, None))
     legal = any(abs(value - fact.value) <= 0.0005 for fact in SEEN if isinstance(fact.value, int | float))
     short = len(f"{value:.3f}".replace(".", "").lstrip("0")) < 4
-    assert [source for _, source in found] == ["hindsight"] or legal or short
+    assert [each.source for each in found] == ["hindsight"] or legal or short
 
 
 def days(values, metric="cpa", unit="USD", entity="c1"):
@@ -558,11 +561,11 @@ def test_what_belongs_to_one_window_gives_costs_rates_and_the_size_of_a_change()
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(0, 4))
 def test_restating_is_rounding_to_the_printed_digits(value, other, decimals):
     values = Values()
-    values.add("currency", value)
+    values.add("currency", value, "it")
     claim = number_of(f"${other:.{decimals}f}")
     far = abs(claim.value - value) - 0.5 * 10**-decimals
     if abs(far) > 1e-6 * max(1.0, value):
-        assert values.restates(claim) is (far < 0)
+        assert (values.restates(claim) is not None) is (far < 0)
 
 
 # ---------------------------------------------------------------- figures
@@ -606,8 +609,8 @@ def test_a_hidden_value_that_tools_can_print_about_something_else_is_counted_apa
     told = trace("CPA will settle at $47.37")
     cleaned = (Cleaned(trace=told, level="C2"),)
     for verdict in (None, VERDICT):
-        found = dict(trace_claims(told, Provenance(scenario, verdict)))
-        assert set(found.values()) == {"ambiguous"}
+        found = trace_claims(told, Provenance(scenario, verdict))
+        assert {each.source for each in found} == {"ambiguous"}
     group = Group(scenario=scenario, verdict=None, cleaned=cleaned)
     shares = figures(grounding_metrics(), Arm("x", lambda: iter([group])))
     assert (shares["ambiguous_claims"], shares["hindsight_claims"]) == (1.0, 0.0)
@@ -708,24 +711,29 @@ def test_keeping_the_note_hides_no_leak(looked_at, ads):
             cast = Cast(suite=ads, agent=ads.stand_in(), corrector=ads.stand_in(), arm="x", seed=1)
             for item in OPOI(form="all", attempts=1)(case, cast):
                 hidden = verdict.claims[-1].text if verdict.claims else verdict.outcome
-                told = msgspec.structs.replace(
-                    item.decision, reasoning=f"{item.decision.reasoning} {verdict.outcome} {hidden}"
+                if not item.decision.valid:
+                    continue
+                last = item.messages[-1]
+                told = f"{item.decision.reasoning} {verdict.outcome} {hidden}"
+                content = rebuild(last.content, ads.prose, {"reasoning": told})
+                last = msgspec.structs.replace(last, content=content)
+                steered = msgspec.structs.replace(
+                    item, messages=(*item.messages[:-1], last), decision=ads.decide(content)
                 )
-                steered = msgspec.structs.replace(item, decision=told)
                 found = trace_claims(clean(steered).trace, Provenance(world, verdict))
-                leaking += any(source == "hindsight" for _, source in found)
+                leaking += any(each.source in ("hindsight", "external") for each in found)
         shares[level] = leaking
     assert shares["C0"] >= shares["C1"] > 5
 
 
 def test_unsteered_rollouts_state_nothing_that_they_cannot_know(looked_at):
     found = [
-        (world.id, claim.text, source)
+        (world.id, each.text, each.source, each.why)
         for world, item, verdict in looked_at
-        for claim, source in trace_claims(item, Provenance(world, verdict))
+        for each in distinct(trace_claims(item, Provenance(world, verdict)))
     ]
     assert len(found) > 500
-    assert [entry for entry in found if entry[2] in ("hindsight", "oracle", "none")] == []
+    assert [entry for entry in found if entry[2] in ("hindsight", "external", "oracle", "none")] == []
 
 
 def planted(looked_at, write, count):
@@ -734,9 +742,10 @@ def planted(looked_at, write, count):
     for world, item, _ in looked_at:
         for _ in range(count):
             text = write(draws, world)
-            told = msgspec.structs.replace(item, decision=Decision(reasoning=text))
+            answer = Message(role="assistant", author="student", content=text)
+            told = msgspec.structs.replace(item, messages=(*item.messages[:-1], answer))
             claims = trace_claims(told, Provenance(world, None))
-            found += [source for claim, source in claims if claim.kind != "id" and claim.text in text]
+            found += [each.source for each in claims if each.message == (len(item.messages) - 1,)]
     return found
 
 
