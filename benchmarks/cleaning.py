@@ -1,11 +1,11 @@
 """How fast is the cleaner, beside Python's `re` doing the same and beside the bare matching engine?
 
-A corpus of OpenAI fine-tuning lines, about 6 kB each, a fifth of them with residue, and 200 rules. Three ways,
-in one run, on the same corpus:
+A corpus of OpenAI fine-tuning lines, about 6 kB each, a fifth of them with residue, and 200 rules. Three
+ways, in one run, on the same corpus:
 
 - `clean`: `opoi clean FILE --rules R --out OUT` in this process: read, fold, match, edit, count, write;
-- `re`: the same 200 patterns with Python's `re`, pattern by pattern, on the same texts, and nothing else (on a
-  part of the corpus, as it takes so long);
+- `re`: the same 200 patterns with Python's `re`, pattern by pattern, on the same texts, and nothing else (on
+  a part of the corpus, as it takes so long);
 - `engine`: one RE2 set of the 200 patterns on the same texts, and nothing else.
 
 MB count the bytes of the file for `clean`, and the bytes of the matched texts for all three.
@@ -31,11 +31,29 @@ from opoi.lab.known import Background
 from opoi.passages import passages
 from opoi.seeds import Stream
 
-NOUNS = (
-    "note guidance verdict oracle expert memo briefing instruction advice ruling outcome future answer signal"
-    " hint lead manager senior decision brief"
-).split()
-VERBS = "says said wants asks tells told flagged settled decided confirmed".split()
+NOUNS = [
+    "note",
+    "guidance",
+    "verdict",
+    "oracle",
+    "expert",
+    "memo",
+    "briefing",
+    "instruction",
+    "advice",
+    "ruling",
+    "outcome",
+    "future",
+    "answer",
+    "signal",
+    "hint",
+    "lead",
+    "manager",
+    "senior",
+    "decision",
+    "brief",
+]
+VERBS = ["says", "said", "wants", "asks", "tells", "told", "flagged", "settled", "decided", "confirmed"]
 FILLER = (
     "Cost per purchase over the last seven days is 39.19 against a target of 38.00.",
     "The level holds and is close to the target, so the budget stays where it is.",

@@ -87,19 +87,21 @@ class _Run:
         self._steps = 0
 
     def all(self, rules: Sequence[Rule]) -> None:
-        """Run each rule to its end, and all of them again while any of them changed something."""
+        """Run each rule to its end, and again whatever rule the edits of another may concern."""
+        finished = [-1] * len(rules)
         for _ in range(_PASSES):
-            edits = len(self.edits)
-            for rule in rules:
-                self._finish(rule)
-            if len(self.edits) == edits:
+            for index, rule in enumerate(rules):
+                if finished[index] != self._steps:
+                    self._finish(rule)
+                    finished[index] = self._steps
+            if self.dropped or all(steps == self._steps for steps in finished):
                 return
         raise _endless(" and ".join(rule.id for rule in rules), self.trace)
 
     def _finish(self, rule: Rule) -> None:
         """Run one rule until it asks for nothing more, or the trace is dropped."""
         for _ in range(_PASSES):
-            if self.trace.drop:
+            if self.dropped:
                 return
             asked = list(islice(rule(self.trace), _MOST_WISHES + 1))
             if len(asked) > _MOST_WISHES:

@@ -93,6 +93,7 @@ def read_trl(raw: bytes, line: int) -> Converted:
         return _one_list(line, record, record.messages)
     if record.prompt is UNSET or record.completion is UNSET:
         raise ValueError("neither `messages` nor `prompt` and `completion` are there")
+    no_twins(raw, {b'"prompt"': 1, b'"completion"': 1})
     pieces = [
         *_pieces("prompt", _messages("prompt", record.prompt), weight=0.0),
         *_pieces("completion", _messages("completion", record.completion), weight=1.0),

@@ -177,7 +177,10 @@ def _elements(path: Path, container: Container, limits: Limits, meter: Meter) ->
         elif kind == "frame" and closed and container == "array" and raw:
             yield Item(ordinal + 1, raw[: limits.bad_bytes], "text after the end of the array")
             return
-        closed = closed or kind == "close"
+        if kind == "close":
+            closed = True
+            if data != b"]":
+                yield Item(ordinal + 1, data, "the array is closed by a brace")
 
 
 # ---------------------------------------------------------------- zip archives

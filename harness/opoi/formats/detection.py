@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import stat
 import zipfile
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from opoi.errors import ArtefactError, OpoiError, UnknownNameError, UsageError
-from opoi.formats.containers import BOM, SPACE, Container, Item, Meter, is_sample, items, opened, opened_zip
+from opoi.formats.containers import BOM, SPACE, Container, Meter, is_sample, items, opened, opened_zip
 from opoi.formats.readers import FORMATS, format_of, members_of
 from opoi.formats.records import Limits
 from opoi.formats.split import top_keys
@@ -49,6 +48,7 @@ _KNOWN: Final = (
     "known are traces of this package (opoi), OpenAI fine-tuning JSONL (openai), TRL conversational JSONL "
     "(trl), ShareGPT (sharegpt) and Inspect logs (inspect)"
 )
+_MEND: Final = "name a file in one of these formats"
 
 
 def detect(path: Path, format: str, limits: Limits) -> tuple[Container, str]:
@@ -138,7 +138,8 @@ def _container(head: bytes) -> Container:
 def _format(path: Path, container: Container, head: bytes, limits: Limits) -> str:
     """Return the format of the first records that have one; later ones decide between `openai` and `trl`."""
     found, seen, objects = "", [], 0
-    for item in _first(path, container, limits):
+    meter = Meter()
+    for item in islice(items(path, container, limits, meter), _RECORDS):
         members = None if item.why else members_of(item.raw)
         if members is None:
             continue
@@ -147,19 +148,11 @@ def _format(path: Path, container: Container, head: bytes, limits: Limits) -> st
         name = format_of(members)
         if not found or (found == "openai" and name == "trl" and "messages" in members):
             found = name
-        if found not in ("", "openai"):
+        if found and (found != "openai" or meter.bytes > _BYTES):
             break
     if found:
         return found
     raise _unknown(path, head, seen, objects)
-
-
-def _first(path: Path, container: Container, limits: Limits) -> Iterator[Item]:
-    meter = Meter()
-    for item in islice(items(path, container, limits, meter), _RECORDS):
-        yield item
-        if meter.bytes > _BYTES and container == "lines":
-            return
 
 
 def _unknown(path: Path, head: bytes, seen: list[str], objects: int) -> OpoiError:
@@ -168,7 +161,7 @@ def _unknown(path: Path, head: bytes, seen: list[str], objects: int) -> OpoiErro
         return ArtefactError(
             f"{path} holds JSON, but no conversations of a known format",
             why=f"its keys are {shown}; {_KNOWN}",
-            fix="rename its keys to those of one of these formats; or name the format",
+            fix="rename its keys to those of one of these formats",
         )
     text = head.removeprefix(BOM).lstrip(SPACE)
     if b"\0" in text:
@@ -184,10 +177,11 @@ def _unknown(path: Path, head: bytes, seen: list[str], objects: int) -> OpoiErro
     if text[:1] == b"[":
         return ArtefactError(
             f"{path} is no file of traces",
-            why="it begins like a JSON array, and no element of it is a JSON object",
+            why="it begins like a JSON array, and none of its first elements is a JSON object",
+            fix=f"write an array of records; {_KNOWN}",
         )
     return _strange(path, "plain text", "")
 
 
 def _strange(path: Path, name: str, fix: str) -> ArtefactError:
-    return ArtefactError(f"{path} is no file of traces: it is {name}", why=_KNOWN, fix=fix)
+    return ArtefactError(f"{path} is no file of traces: it is {name}", why=_KNOWN, fix=fix or _MEND)

@@ -156,7 +156,7 @@ class _Document:
         for kind, old in self._pieces:
             if kind == "close":
                 closed = True
-                self._file.write(old)
+                self._file.write(b"]")
             elif kind == "frame" and (self._log or not closed or not old.strip(SPACE)):
                 self._file.write(old)
             elif kind == "cut":  # the source is truncated; what is written is not

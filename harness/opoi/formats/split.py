@@ -7,17 +7,39 @@ element is valid JSON shows when it is decoded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
+
+import re2
 
 __all__ = ["Piece", "split", "top_keys"]
 
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[\[\]{},]', re.DOTALL)
-_REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+("?)', re.DOTALL)
-_QUOTE, _COMMA, _OPEN, _CLOSE = b'",[]'
+_STRING: Final = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_LEVELS: Final = 6
+_QUOTE, _COMMA, _OPEN = b'",['
 _HEAD: Final = 64 * 1024
 _KEY: Final = 256
+
+
+def _balanced(plain: bytes, levels: int) -> bytes:
+    """Return a pattern of plain bytes, strings and brackets that close again, nested so deeply at most."""
+    inner = b"" if not levels else rb"|[\[{]" + _balanced(rb'[^"\[\]{}]', levels - 1) + rb"[\]}]"
+    return b"(?:" + plain + b"|" + _STRING + inner + b")*"
+
+
+def _compiled(pattern: bytes) -> Any:  # noqa: ANN401 - re2 ships no types
+    """Return a pattern of RE2, which is linear whatever the text; `re` is hungry where escapes abound."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes are bytes, whatever they mean
+    options.dot_nl = True
+    options.log_errors = False
+    return re2.compile(pattern, options)
+
+
+_TOKEN: Final = _compiled(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{},]')
+_REST: Final = _compiled(rb'[^"\\]*(?:\\.[^"\\]*)*')
+_ELEMENT: Final = _compiled(_balanced(rb'[^",\[\]{}]', _LEVELS + 1))
+_INSIDE: Final = _compiled(_balanced(rb'[^"\[\]{}]', _LEVELS))
 
 
 class Piece(NamedTuple):
@@ -25,9 +47,9 @@ class Piece(NamedTuple):
 
     Attributes:
         kind: `element`: one element and the white space around it. `comma`: what parts two of them.
-            `close`: the closing bracket. `frame`: what stands before the first element (the opening bracket
-            included) or after the closing bracket. `long`: the head of an element over the limit. `cut`: the
-            stream ends inside this element.
+            `close`: the closing bracket, which may be the wrong one. `frame`: what stands before the first
+            element (the opening bracket too) or after the closing bracket. `long`: the head of an element
+            over the limit. `cut`: the stream ends inside this element.
         data: Its bytes.
     """
 
@@ -71,31 +93,32 @@ class _Splitter:
         """Yield the pieces that end in this chunk."""
         data = self._tail + chunk
         self._tail = b""
-        start = 0
-        if self._state != "after":
-            for match in _TOKEN.finditer(data, self._string_goes_on(data)):
-                byte = data[match.start()]
-                if byte == _QUOTE:
-                    self._string(match)
-                    continue
-                here = self._depth == self._around + 1
-                if byte == _COMMA:
-                    if here and self._state == "inside":
-                        yield self._element(data[start : match.start()])
-                        yield Piece("comma", b",")
-                        start = match.end()
-                elif byte in b"[{":
-                    if self._opens(byte):
-                        yield Piece("frame", data[start : match.end()])
-                        self._state, start = "inside", match.end()
-                    self._depth += 1
-                else:
-                    self._depth -= 1
-                    if here and self._state == "inside":
-                        yield self._element(data[start : match.start()])
-                        yield Piece("close", b"]")
-                        self._state, start = "after", match.end()
-                        break
+        start, position = 0, self._string_ends(data, 0) if self._in_string else 0
+        if self._state == "before":
+            found = self._find_array(data, position)
+            if found is not None:
+                self._state = "inside"
+                yield Piece("frame", data[:found])
+                start = position = found
+        while self._state == "inside" and position < len(data):
+            pattern = _ELEMENT if self._depth == self._around + 1 else _INSIDE
+            position = pattern.match(data, position).end()
+            if position == len(data):
+                break
+            byte = data[position]
+            if byte == _QUOTE:  # of a string that does not end in this chunk
+                position = self._string_ends(data, position + 1)
+            elif byte == _COMMA:
+                yield self._element(data[start:position])
+                yield Piece("comma", b",")
+                start = position = position + 1
+            else:
+                self._depth += 1 if byte in b"[{" else -1
+                if self._depth == self._around:
+                    yield self._element(data[start:position])
+                    yield Piece("close", data[position : position + 1])
+                    self._state, start = "after", position + 1
+                position += 1
         rest = data[start : len(data) - len(self._tail)]
         if self._state == "inside":
             self._hold(rest)
@@ -110,32 +133,38 @@ class _Splitter:
         elif self._tail:
             yield Piece("frame", self._tail)
 
-    def _opens(self, byte: int) -> bool:
-        """Whether this bracket opens the array."""
-        found = self._state == "before" and byte == _OPEN and self._depth == self._around
-        return found and self._name == self._key
+    def _find_array(self, data: bytes, position: int) -> int | None:
+        """Return where the array begins, after its bracket; None where it does not yet."""
+        for match in _TOKEN.finditer(data, position):
+            byte = data[match.start()]
+            if byte == _QUOTE:
+                self._string_before(data, match.span(), closed=bool(match[1]))
+            elif byte != _COMMA:
+                here = byte == _OPEN and self._depth == self._around and self._name == self._key
+                self._depth += 1 if byte in b"[{" else -1
+                if here:
+                    return int(match.end())
+        return None
 
-    def _string_goes_on(self, data: bytes) -> int:
-        """Return where the string that began in an earlier chunk ends."""
-        if not self._in_string:
-            return 0
-        match = _REST.match(data)
-        assert match is not None  # it matches nothing at all, too
-        self._in_string = not match[1]
-        if self._in_string:
-            self._tail = data[match.end() :]
-            return len(data)
-        return match.end()
-
-    def _string(self, match: re.Match[bytes]) -> None:
-        beside = self._state == "before" and self._key != b"" and self._depth == self._around
-        if match[1]:
+    def _string_before(self, data: bytes, span: tuple[int, int], *, closed: bool) -> None:
+        """Take in a string before the array: perhaps its key, perhaps cut."""
+        beside = self._key != b"" and self._depth == self._around
+        if closed:
             if beside:
-                self._name = match[0]
-        elif beside and len(match.string) - match.start() < _KEY:
-            self._tail = match.string[match.start() :]  # a key, perhaps: read it again with what follows
+                self._name = data[span[0] : span[1]]
+        elif beside and len(data) - span[0] < _KEY:
+            self._tail = data[span[0] :]  # read it again with what follows
         else:
-            self._in_string, self._tail = True, match.string[match.end() :]
+            self._string_ends(data, span[0] + 1)
+
+    def _string_ends(self, data: bytes, position: int) -> int:
+        """Return where a string ends that is open at a position; the end of the data where it goes on."""
+        end: int = _REST.match(data, position).end()
+        self._in_string = data[end : end + 1] != b'"'
+        if not self._in_string:
+            return end + 1
+        self._tail = data[end:]  # a backslash without what it escapes
+        return len(data)
 
     def _hold(self, data: bytes) -> None:
         self._size += len(data)

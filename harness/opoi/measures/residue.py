@@ -14,8 +14,8 @@ from opoi.types import Cleaned, Group
 
 __all__ = ["residue_metrics"]
 
-NOTE = "note"
-"""Id of the rule that removes the note itself, wherever there is one: what it did says nothing of residue."""
+_RULES = frozenset({"residue", "rewrite", "resample"})
+"""Families of cleaning rules that act on residue only; a rule's id is `family` or `family/pattern`."""
 
 
 def residue_metrics() -> tuple[RatioMetric, ...]:
@@ -32,7 +32,7 @@ def residue_metrics() -> tuple[RatioMetric, ...]:
             "residue_before",
             "residue before cleaning",
             "share",
-            "Share of attempted traces that a cleaning rule edited or in which a pattern still matches.",
+            "Share of attempted traces in which a residue rule edited or still matches.",
             _residue,
         ),
     )
@@ -47,4 +47,4 @@ def _residue(group: Group) -> Mapping[str, Pair]:
 
 
 def _touched(cleaned: Cleaned) -> bool:
-    return bool(cleaned.residue) or any(edit.rule != NOTE for edit in cleaned.edits)
+    return bool(cleaned.residue) or any(edit.rule.partition("/")[0] in _RULES for edit in cleaned.edits)

@@ -83,7 +83,8 @@ def as_junit(checked: Sequence[Checked], *, strict: bool, bad: Iterable[tuple[st
         )
         suite.extend(cases)
     ET.indent(root)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="utf-8") + b"\n"
+    body: bytes = ET.tostring(root, encoding="utf-8")
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + body + b"\n"
 
 
 _COUNTED = {"failures": "failure", "errors": "error"}
