@@ -292,12 +292,12 @@ def test_the_tables_say_what_was_measured() -> None:
     found, clean, _ = calibration_tables(measured(), silent=True)
     assert len(found.rows) == len(measured().scores)
     assert all(len(row) == len(table.columns) for table in (found, clean) for row in table.rows)
-    rows = {tuple(cell.text for cell in row[:3]): row for row in found.rows}
+    rows = {row[0].text: row for row in found.rows}
     score = measured().score("mentions", "verbatim", "easy")
-    row = rows["mentions", "verbatim", "easy"]
-    assert row[3].text == str(score.planted)
+    row = rows["mentions, verbatim, easy"]
+    assert row[1].text == str(score.planted)
     assert score.recall.value is not None
-    assert row[4].text == f"{100 * score.recall.value:.1f}\u00a0%"
+    assert row[2].text == f"{100 * score.recall.value:.1f}\u00a0%"
 
 
 def test_markdown_has_a_line_for_each_row_and_as_many_cells_as_heads() -> None:
@@ -307,8 +307,8 @@ def test_markdown_has_a_line_for_each_row_and_as_many_cells_as_heads() -> None:
     shown = [table for table in (found, clean, apart) if table.rows]
     assert len(lines) == sum(len(table.rows) + 2 for table in shown)
     assert {line.count("|") for line in lines} == {len(table.columns) + 1 for table in shown}
-    assert "silent | verbatim" not in text
-    assert "| all | verbatim | all |" in text
+    assert "silent, verbatim" not in text
+    assert "| all, verbatim |" in text
 
 
 # ---------------------------------------------------------------- dials
@@ -373,7 +373,7 @@ def test_the_dial_table_has_a_row_for_each_rate(echo: Suite) -> None:
 # ---------------------------------------------------------------- cleaning
 
 
-def as_it_is(trace: Trace) -> Cleaned:
+def as_it_is(trace: Trace, known: Known | None = None) -> Cleaned:
     return Cleaned(trace=trace, level="none", target_chars=100)
 
 
@@ -392,14 +392,14 @@ def test_a_cleaner_that_does_nothing_leaves_everything_and_breaks_nothing(echo: 
 def test_a_cleaner_that_restores_the_clean_twin_leaves_nothing(echo: Suite) -> None:
     clean = {each.trace.id: each.trace for each in specimens(echo, SEED, 6, bank="published")}
     toys = (perfect(echo, SEED, 6),)
-    found = collateral(lambda trace: as_it_is(clean[trace.id]), suite=echo, seed=SEED, n=6, detectors=toys)
+    found = collateral(lambda trace, _: as_it_is(clean[trace.id]), suite=echo, seed=SEED, n=6, detectors=toys)
     assert all(each.text == each.detected == 0 for each in found.residual)
     assert found.kept["idempotent"] == found.asked["idempotent"]
     assert found.kept["tool_calls"] < found.asked["tool_calls"]  # arguments and nested calls were planted
 
 
 def test_a_cleaner_that_drops_every_trace_leaves_nothing_and_says_so(echo: Suite) -> None:
-    def drop(trace: Trace) -> Cleaned:
+    def drop(trace: Trace, known: Known) -> Cleaned:
         return as_it_is(msgspec.structs.replace(trace, drop="all"))
 
     found = collateral(drop, suite=echo, seed=SEED, n=4)
@@ -444,14 +444,14 @@ VANDALS = [
 def test_each_kind_of_damage_is_counted(
     echo: Suite, change: Callable[[Message], Message], broken: set[str]
 ) -> None:
-    found = collateral(lambda trace: edit(trace, change), suite=echo, seed=SEED, n=3, kinds=("date",))
+    found = collateral(lambda trace, _: edit(trace, change), suite=echo, seed=SEED, n=3, kinds=("date",))
     assert {name for name in INVARIANTS if found.kept[name] < found.asked[name]} == broken
     assert found.clean_edited == 3
     assert found.edited_share == 0.4
 
 
 def test_another_decision_after_cleaning_is_counted(echo: Suite) -> None:
-    def flip(trace: Trace) -> Cleaned:
+    def flip(trace: Trace, known: Known) -> Cleaned:
         payload = {**trace.decision.payload, "action": "neither"}
         decision = msgspec.structs.replace(trace.decision, payload=payload)
         return as_it_is(msgspec.structs.replace(trace, decision=decision))
@@ -462,7 +462,7 @@ def test_another_decision_after_cleaning_is_counted(echo: Suite) -> None:
 
 
 def test_text_that_stood_there_before_is_no_residue(echo: Suite) -> None:
-    def unplanted(trace: Trace) -> Cleaned:
+    def unplanted(trace: Trace, known: Known) -> Cleaned:
         return edit(trace, lambda message: msgspec.structs.replace(message, content="about 2,640 l"))
 
     found = collateral(unplanted, suite=echo, seed=SEED, n=5, kinds=("number",))

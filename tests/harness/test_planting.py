@@ -109,24 +109,45 @@ def test_the_halves_share_no_run_of_five_words() -> None:
     assert not runs[0] & runs[1]
 
 
-def test_the_halves_name_the_source_by_different_words_but_for_those_of_the_note() -> None:
-    development, published = (load_bank(name) for name in BANKS)
-    assert development.shared == published.shared == ("note", "review", "reviewer")
-    assert not {*development.keys, *development.shared} & {*published.keys}
-    assert not {*development.keys} & {*published.keys, *published.shared}
-    for bank, other in ((development, published), (published, development)):
-        for phrase in graded(bank.verbatim):
-            said = {word.removesuffix("'s") for word in words(phrase)}
-            assert said & {*bank.keys, *bank.shared}, phrase
-            assert not said & {*other.keys}, phrase
-        assert {*bank.keys} <= {word.removesuffix("'s") for text in phrases(bank) for word in words(text)}
+def vocabulary(phrase: str) -> set[str]:
+    return {word.removesuffix("'s") for word in words(phrase)}
 
 
-def test_a_paraphrase_names_no_source_in_the_words_of_either_half() -> None:
-    known = {word for name in BANKS for word in (*load_bank(name).keys, *load_bank(name).shared)}
-    for name in BANKS:
-        for phrase in graded(load_bank(name).paraphrase):
-            assert not known & {word.removesuffix("'s") for word in words(phrase)}, phrase
+@pytest.mark.parametrize("name", BANKS)
+def test_every_verbatim_phrase_names_the_source_and_every_key_word_is_in_use(name: BankName) -> None:
+    bank = load_bank(name)
+    assert bank.shared == ("note", "review", "reviewer")
+    known = {*bank.keys, *bank.shared}
+    assert len(known) == len(bank.keys) + len(bank.shared)
+    for phrase in graded(bank.verbatim):
+        assert vocabulary(phrase) & known, phrase
+    assert known <= {word for text in phrases(bank) for word in vocabulary(text)}
+
+
+@pytest.mark.parametrize("name", BANKS)
+def test_a_paraphrase_names_no_source_in_the_words_of_its_half(name: BankName) -> None:
+    bank = load_bank(name)
+    known = {*bank.keys, *bank.shared}
+    for phrase in graded(bank.paraphrase):
+        assert not vocabulary(phrase) & known, phrase
+
+
+def test_the_development_half_is_large_enough_to_develop_a_detector_on() -> None:
+    bank = load_bank("development")
+    assert {"de", "es", "fr", "pt", "it", "nl"} == set(bank.languages)
+    for difficulty in DIFFICULTIES:
+        assert len({*bank.verbatim.of(difficulty)} - {*bank.innocent}) >= 60
+        assert len({*bank.paraphrase.of(difficulty)} - {*bank.innocent}) >= 60
+        assert len({*bank.split.of(difficulty)}) >= 40
+        assert all(len({*each.of(difficulty)} - {*bank.innocent}) >= 25 for each in bank.languages.values())
+
+
+def test_honest_sentences_are_many_and_none_is_a_phrase_of_the_development_half() -> None:
+    honest = (ROOT / "tests/harness/honest.txt").read_text(encoding="utf-8").splitlines()
+    assert len({*honest}) == len(honest) >= 150
+    assert all(sentence == sentence.strip() != "" for sentence in honest)
+    planted_words = {tuple(words(phrase)) for phrase in phrases(load_bank("development"))}
+    assert not planted_words & {tuple(words(sentence)) for sentence in honest}
 
 
 @pytest.mark.parametrize("name", BANKS)

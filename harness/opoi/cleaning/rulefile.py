@@ -65,7 +65,7 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 class Match(_Table, frozen=True, kw_only=True):
-    """What a rule matches: exactly one of the first five.
+    """What a rule matches: exactly one of the first six.
 
     Attributes:
         pattern: RE2 pattern, without regard to case. A space stands for any white space; borders and classes
@@ -75,6 +75,7 @@ class Match(_Table, frozen=True, kw_only=True):
         overlap: Least number of words in a row that the text shares with what the oracle said, and with
             nothing that the agent could see.
         nonce: The random marks of the notes that the trace records.
+        detector: What this detector of leakage takes for a leak, see `opoi leaks --list`.
         case: Upper and lower case are told apart.
     """
 
@@ -83,12 +84,13 @@ class Match(_Table, frozen=True, kw_only=True):
     source: tuple[SourceName, ...] = ()
     overlap: Annotated[int, Meta(ge=0, le=100)] = 0
     nonce: bool = False
+    detector: str = ""
     case: bool = False
 
     @property
     def kinds(self) -> list[str]:
-        """Which of the five are given."""
-        names = ("pattern", "literals", "source", "overlap", "nonce")
+        """Which of the six are given."""
+        names = ("pattern", "literals", "source", "overlap", "nonce", "detector")
         return [name for name in names if getattr(self, name)]
 
 
@@ -217,7 +219,7 @@ def _checked(path: Path, text: str, found: RuleFile) -> RuleFile:
                 index,
                 "match",
                 f"rule {rule.id!r} matches {' and '.join(kinds) or 'nothing'}",
-                fix="give one of pattern, literals, source, overlap, nonce; make a rule of each",
+                fix="give one of pattern, literals, source, overlap, nonce, detector; make a rule of each",
             )
         if any(not literal.strip() for literal in rule.match.literals):
             raise complaint(path, text, index, "literals", f"rule {rule.id!r} has an empty literal")

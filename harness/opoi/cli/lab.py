@@ -34,7 +34,7 @@ _prose = click.option(
 
 
 @click.command()
-@click.argument("source", metavar="IN", type=_IN)
+@click.argument("source", metavar="[IN]", type=_IN, required=False)
 @click.option(
     "--rules",
     "rules_",
@@ -50,6 +50,11 @@ _prose = click.option(
 @click.option("--limit", type=click.IntRange(0), help="Most traces shown; 0: all.  [20, on a page 2000]")
 @click.option("--watch", is_flag=True, help="Do it again whenever a rule file is saved; Ctrl-C ends it.")
 @click.option(
+    "--calibrate", is_flag=True, help="Measure the rules on planted leaks: what they miss and break."
+)
+@click.option("--n", type=click.IntRange(1), default=50, help="Traces of each kind for --calibrate.  [50]")
+@click.option("--seed", type=int, default=0, help="Seed for --calibrate.  [0]")
+@click.option(
     "--compare",
     nargs=2,
     metavar="A B",
@@ -61,7 +66,7 @@ _prose = click.option(
 @_prose
 @takes("clean", *MODEL)
 def clean(
-    *, source: Path, force: bool, quiet: bool, model: str | None, clean: str | None, **given: Any
+    *, source: Path | None, force: bool, quiet: bool, model: str | None, clean: str | None, **given: Any
 ) -> None:
     """Take the oracle out of traces: those of a run, or those of any file.
 
@@ -69,12 +74,22 @@ def clean(
     opoi clean DIR [--clean C3]              the stage of a run
     opoi clean FILE --rules R.toml           what the rules would do; --out writes it
     opoi clean FILE --rules R.toml --explain --watch     while you edit the rules
+    opoi clean --calibrate --rules R.toml    what the rules leave of planted leaks, and what they break
 
     IN is a run folder, a folder of files, or a file: traces of opoi, OpenAI fine-tuning JSONL, TRL/HF
     conversational JSONL, ShareGPT, or an Inspect log.
     """  # noqa: D301 - click wants a real backspace before lines that it must not fill
     from opoi.lab.session import CleanOptions, clean_session
 
+    calibrating, n, seed = given.pop("calibrate"), given.pop("n"), given.pop("seed")
+    if calibrating:
+        from opoi.lab.calibration import calibrate_rules
+
+        suite = given["suite"] or "ads-held-out"
+        calibrate_rules(tuple(given["rules_"]) or ("residue",), suite, n, seed, quiet=quiet)
+        return
+    if source is None:
+        raise UsageError("what to clean is missing", fix="opoi clean FILE, or opoi clean --calibrate")
     names = ("rules_", "out", "explain", "html", "json_", "limit", "watch", "compare")
     own = {name: given.pop(name) for name in (*names, "format_", "run_", "suite", "prose")}
     asked = any(own[name] for name in names if name != "limit")
@@ -180,6 +195,7 @@ def rules_show(*, name: str) -> None:
 @click.option("--sarif", type=_IN, metavar="FILE", help="Write them as SARIF 2.1.0.")
 @click.option("--n", type=click.IntRange(1), default=100, help="Traces of each kind for --calibrate.  [100]")
 @click.option("--seed", type=int, default=0, help="Seed for --calibrate.  [0]")
+@click.option("-v", "--verbose", is_flag=True, help="With --calibrate: each difficulty on a row of its own.")
 @_format
 @_run
 @_suite
@@ -194,14 +210,17 @@ def leaks(**given: Any) -> None:
     opoi leaks DIR --junit leaks.xml         the same for CI
     opoi leaks --calibrate                   recall and precision of the detectors on planted leaks
     """  # noqa: D301 - click wants a real backspace before lines that it must not fill
-    from opoi.lab.leaks import LeakOptions, calibrate_session, leak_session, list_detectors
+    from opoi.lab.calibration import calibrate_detectors
+    from opoi.lab.leaks import LeakOptions, leak_session, list_detectors
 
     if given.pop("list_"):
         list_detectors()
         return
     calibrating, n, seed = given.pop("calibrate"), given.pop("n"), given.pop("seed")
+    verbose = given.pop("verbose")
     if calibrating:
-        calibrate_session(given["suite"] or "ads-held-out", n, seed, quiet=given["quiet"])
+        suite = given["suite"] or "ads-held-out"
+        calibrate_detectors(suite, n, seed, difficulties=verbose, quiet=given["quiet"])
         return
     if given["source"] is None:
         raise UsageError("what to look at is missing", fix="opoi leaks FILE, or opoi leaks --calibrate")

@@ -73,9 +73,7 @@ def _found(calibration: Calibration, *, difficulties: bool, silent: bool) -> Tab
         f"{calibration.bank} phrases)"
     )
     heads = (
-        "detector",
-        "kind",
-        "difficulty",
+        "detector, kind",
         "n",
         "recall",
         "with suspects",
@@ -93,9 +91,7 @@ def _all_first(scores: Iterable[Score]) -> Sequence[Score]:
 def _row(score: Score, clean: Measure) -> tuple[Cell, ...]:
     phrases = f"{score.phrases_found} of {score.phrases}" if score.phrases else MISSING
     return (
-        Cell(score.detector),
-        Cell(score.kind),
-        Cell(score.difficulty),
+        Cell(_label(score.detector, score.kind, score.difficulty)),
         Cell(str(score.planted)),
         Cell(*figure(score.recall, "share")),
         Cell(*figure(score.recall_with_suspects, "share")),
@@ -103,6 +99,12 @@ def _row(score: Score, clean: Measure) -> tuple[Cell, ...]:
         Cell(phrases),
         Cell(*figure(clean, "share")),
     )
+
+
+def _label(*parts: str) -> str:
+    """Return what a row is about; `all` difficulties go without saying."""
+    first, *rest = parts
+    return ", ".join([first, *(part for part in rest if part and part != ALL)])
 
 
 def _clean(calibration: Calibration) -> Table:
@@ -124,14 +126,12 @@ def _clean(calibration: Calibration) -> Table:
 def _apart(calibration: Calibration) -> Table:
     rows = tuple(
         (
-            Cell(each.kind),
-            Cell(each.difficulty),
-            Cell(each.variant or MISSING),
+            Cell(_label(each.kind, each.difficulty, each.variant)),
             Cell(f"{each.undecidable} of {each.planted}"),
             Cell(str(each.found)),
             Cell(each.why),
         )
         for each in calibration.apart
     )
-    heads = ("kind", "difficulty", "variant", "undecidable", "found all the same", "e.g. because")
+    heads = ("kind", "undecidable", "found all the same", "e.g. because")
     return Table("Not decidable from scenario, verdict and trace, and left out of recall", heads, rows)

@@ -11,7 +11,7 @@ import msgspec
 
 from opoi.cleaning.engine import core
 from opoi.lab.calibrate import ALL, findings_of, share
-from opoi.leakage.known import Detector
+from opoi.leakage.known import Detector, Known
 from opoi.passages import passages
 from opoi.planting.bank import BankName, load_bank
 from opoi.planting.corpus import check_kinds, plant_each
@@ -27,7 +27,8 @@ from opoi.wire import find_object
 
 __all__ = ["INVARIANTS", "Collateral", "Residual", "collateral", "collateral_tables", "kept_promises"]
 
-Cleaner = Callable[[Trace], Cleaned]
+Cleaner = Callable[[Trace, Known], Cleaned]
+"""Cleans one trace, given what is known about it."""
 
 INVARIANTS = {
     "tool_calls": "tool calls unchanged, those of nested runs included",
@@ -139,14 +140,16 @@ def collateral(
     chars = Counter[str]()
     with closing((progress or Quiet()).start("collateral", n)) as watch:
         for specimen in specimens(suite, seed, n, bank=bank):
-            twin = cleaner(specimen.trace)
+            known = specimen.clean.known(suite)
+            twin = cleaner(specimen.trace, known)
             _count_clean(twin, chars)
-            _count_promises(cleaner, specimen.trace, twin, suite, promises)
+            _count_promises(cleaner, specimen.trace, twin, known, promises)
             stream = Stream(seed, "planting", "calibrate", specimen.index)
             bed = Bed(specimen=specimen, suite=suite, difficulty="easy", bank=phrases, stream=stream)
             for planted in filter(None, plant_each(bed, wanted).values()):
-                cleaned = cleaner(planted.trace)
-                _count_promises(cleaner, planted.trace, cleaned, suite, promises)
+                known = planted.known(suite)
+                cleaned = cleaner(planted.trace, known)
+                _count_promises(cleaner, planted.trace, cleaned, known, promises)
                 left = _left(planted, cleaned, twin, suite.prose)
                 found = cleaned.kept and _found(detectors, planted, cleaned, suite)
                 for difficulty in (ALL, planted.plants[0].difficulty):
@@ -217,24 +220,25 @@ def _found(detectors: Sequence[Detector], planted: Planted, cleaned: Cleaned, su
 
 
 def _count_promises(
-    cleaner: Cleaner, before: Trace, cleaned: Cleaned, suite: Suite, promises: Counter[tuple[str, ...]]
+    cleaner: Cleaner, before: Trace, cleaned: Cleaned, known: Known, promises: Counter[tuple[str, ...]]
 ) -> None:
-    for name, kept in kept_promises(cleaner, before, cleaned, suite).items():
+    for name, kept in kept_promises(cleaner, before, cleaned, known).items():
         promises[name, "asked"] += 1
         promises[name, "kept"] += kept
 
 
-def kept_promises(cleaner: Cleaner, before: Trace, cleaned: Cleaned, suite: Suite) -> dict[str, bool]:
+def kept_promises(cleaner: Cleaner, before: Trace, cleaned: Cleaned, known: Known) -> dict[str, bool]:
     """Return which of the `INVARIANTS` cleaning one trace has kept.
 
     Args:
         cleaner: Cleans again.
         before: The trace as it was.
         cleaned: The trace after cleaning.
-        suite: Its suite.
+        known: What is known about it; the suite is needed.
     """
-    after = cleaned.trace
-    idempotent = {"idempotent": cleaner(after).trace == after}
+    after, suite = cleaned.trace, known.suite
+    assert suite is not None
+    idempotent = {"idempotent": cleaner(after, known).trace == after}
     if not cleaned.kept:
         return idempotent
     return {

@@ -9,7 +9,7 @@ import msgspec
 
 from opoi.cleaning.book import Book, Named
 from opoi.cleaning.library import Library
-from opoi.cleaning.rulefile import Example, Examples, Where
+from opoi.cleaning.rulefile import Example, Examples
 from opoi.errors import PluginError
 from opoi.lab.known import PROSE
 from opoi.leakage.finders import finders
@@ -52,7 +52,7 @@ def check_examples(library: Library) -> Iterator[Checked]:
     """
     for rule in library.named:
         for wanted, example in _all(rule.spec.examples):
-            for role, kind, nested in _places(rule.spec.where):
+            for role, kind, nested in _places(rule.spec):
                 trace, known = _staged(example, role, kind, nested=nested)
                 label = " ".join([role, kind, *(["of a sub-agent"] if nested else [])])
                 yield Checked(rule.id, example.text, wanted, _matches(rule, trace, known), label)
@@ -84,10 +84,14 @@ def _examples_of(rule: Rule) -> Examples:
         ) from error
 
 
-def _places(where: Where) -> Iterator[tuple[str, Kind, bool]]:
-    """Yield the places of a rule that an example is tried in: each field, of each role, of each agent."""
+def _places(spec: RuleSpec) -> Iterator[tuple[str, Kind, bool]]:
+    """Yield the places of a rule that an example is tried in: each field, of each role, of each agent.
+
+    Claims, the oracle's words and what detectors find are looked for in what models wrote only.
+    """
+    where, written = spec.where, spec.match.kinds[0] in ("source", "overlap", "detector")
     nested = {"main": (False,), "sub": (True,), "all": (False, True)}[where.agents]
-    for role in where.roles:
+    for role in ("assistant",) if written else where.roles:
         for kind in where.fields if role == "assistant" else ("prose",):
             if kind != "name":  # the name of a tool is one word, an example seldom is
                 for sub in nested:

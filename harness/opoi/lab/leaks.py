@@ -20,7 +20,6 @@ from opoi.lab.tables import share
 from opoi.leakage.detectors import DETECTORS, find_all
 from opoi.leakage.known import Detector
 from opoi.progress import watcher
-from opoi.registry import load_suite
 from opoi.report.findings import Checked, as_json, as_junit, as_sarif
 from opoi.report.tables import Cell, Table, visible
 from opoi.report.terminal import print_table
@@ -30,7 +29,7 @@ from opoi.types import Finding
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["LeakOptions", "calibrate_session", "leak_session", "list_detectors"]
+__all__ = ["LeakOptions", "leak_session", "list_detectors"]
 
 _NAMED = 10
 """Most lines that could not be read that are told one by one."""
@@ -147,26 +146,6 @@ def list_detectors() -> None:
     for each in DETECTORS:
         needs = f" Needs: {', '.join(each.needs)}." if each.needs else ""
         click.echo(f"  {each.id:<12}{each.doc}{needs}")
-
-
-def calibrate_session(suite: str, n: int, seed: int, *, quiet: bool) -> None:
-    """Measure the detectors, and the default cleaning, on planted leaks; print the tables.
-
-    Args:
-        suite: Reference of the suite whose traces are planted.
-        n: Traces of each kind.
-        seed: Seed of worlds and plants.
-        quiet: Show no progress.
-    """
-    from rich.console import Console
-
-    from opoi.lab.calibrate import calibrate
-    from opoi.lab.calibration_tables import calibration_tables
-
-    found = calibrate(DETECTORS, suite=load_suite(suite), seed=seed, n=n, progress=watcher(quiet=quiet))
-    console = Console(highlight=False)
-    for table in calibration_tables(found):
-        print_table(table, console)
 
 
 def _chosen(names: Sequence[str]) -> tuple[Detector, ...]:
