@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    ["errors", "seeds"],
+    ["errors", "seeds", "intervals"],
     ["types"],
     ["protocols", "wire", "progress"],
     ["registry", "store", "testing", "passages", "folding", "formats"],

@@ -15,7 +15,8 @@ Case is kept.
 
 The last step is for disguises, not for languages: a letter changes only in a word that also holds Latin
 letters, or in a word that becomes ASCII altogether and stands in a sentence with no word of another script.
-ASCII text is returned as it is.
+ASCII text is returned as it is. A text of which no sign depends on those around it (typographic signs,
+accented letters, most scripts but those that look Latin) keeps its length and takes a short way.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ _PLAIN = {
 _MOST_MARKS = 30
 """Most combining marks that a letter keeps, as in UAX 15's stream-safe format: sorting more takes long."""
 
+_ASCII = bytes(range(128))
 _RUNS = re.compile(r"[\x00-\x7f]+|[^\x00-\x7f]+")
 _SENTENCE = re.compile(r"[^.!?\n]+")
 
@@ -91,13 +93,21 @@ class _Piece(NamedTuple):
 def fold(text: str) -> Folded:
     """Return a text as it reads, with the way back; the module says what changes."""
     if text.isascii():
-        return Folded(text, range(len(text)), range(1, len(text) + 1))
+        return _in_place(text)
+    steady = _steadily(text)
+    if steady is not None:
+        return _in_place(steady)
     pieces = _composed(_visible(text))
     plain = "".join(piece.text for piece in pieces)
     shown = _unmasked(plain)
     if shown != plain:
         pieces = _composed(_relettered(pieces, shown))
     return _joined(pieces)
+
+
+def _in_place(text: str) -> Folded:
+    """Return a folded text in which each character stands where it stood."""
+    return Folded(text, range(len(text)), range(1, len(text) + 1))
 
 
 def _joined(pieces: Sequence[_Piece]) -> Folded:
@@ -111,6 +121,32 @@ def _joined(pieces: Sequence[_Piece]) -> Folded:
             offsets += [start] * len(text)
             ends += [end] * len(text)
     return Folded("".join(piece.text for piece in pieces), offsets, ends)
+
+
+# ---------------------------------------------------------------- signs that need no look around
+
+
+def _steadily(text: str) -> str | None:
+    """Return the text, as long as before, with each sign replaced by itself; None where that is not enough."""
+    data = text.encode("utf-8", "surrogatepass")
+    beyond = data.translate(None, _ASCII).decode("utf-8", "surrogatepass")
+    for sign in dict.fromkeys(beyond):
+        plain = _steady(sign)
+        if plain is None:
+            return None
+        if plain != sign:
+            text = text.replace(sign, plain)
+    return text
+
+
+@lru_cache(maxsize=1 << 14)
+def _steady(sign: str) -> str | None:
+    """Return what a sign beyond ASCII becomes in any text; None where that is not one sign, or depends on it."""
+    plain = _plain(sign)
+    if len(plain) == 1 and plain.isascii():
+        return plain
+    moves = _UNSEEN.match(sign) or _normal(sign) != sign or _leans(sign) or sign in _alike_among_latin()
+    return None if moves else sign
 
 
 # ---------------------------------------------------------------- signs, and normal form KC

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from opoi.types import Message, Trace
 from opoi.wire import find_object, find_objects, valid_text
 
-__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of"]
+__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of", "surroundings"]
 
 Kind = Literal["prose", "json", "argument", "name"]
 """What a text is: the author's free text, a key or value of a JSON object, one of a tool's arguments, or
@@ -64,15 +64,60 @@ def passages(
     for index, message in enumerate(messages):
         here = (*path, index)
         if message.role in roles:
-            if "prose" in kinds:
-                for field, text in regions_of(message.content, prose).items():
-                    yield Passage(here, field, "prose", text)
-            if "json" in kinds and "{" in message.content:
-                yield from _leaves_of_content(here, message.content, prose)
+            yield from _of_content(here, message.content, prose, kinds)
             if message.tool_calls and ("argument" in kinds or "name" in kinds):
                 yield from _of_calls(here, message, kinds)
         if message.sub:
             yield from passages(message.sub, prose, roles=roles, kinds=kinds, path=here)
+
+
+def surroundings(
+    messages: Sequence[Message],
+    prose: Sequence[str],
+    *,
+    roles: Sequence[str] = ("assistant",),
+    kinds: Sequence[Kind] = ("prose", "json", "argument", "name"),
+) -> Iterator[str]:
+    """Yield texts in which the texts of all passages stand, so that what is in none of them is nowhere.
+
+    Each stands there as it is, at the ends of such a text or between two signs that belong to no word. This
+    is much faster than `passages`: JSON of ASCII without escapes holds its strings as they read and is left
+    as it is.
+
+    Args:
+        messages: As for `passages`.
+        prose: The same.
+        roles: The same.
+        kinds: The same.
+    """
+    for message in messages:
+        if message.role in roles:
+            if _holds_its_texts(message.content):
+                yield message.content
+            else:
+                yield from (passage.text for passage in _of_content((), message.content, prose, kinds))
+            for call in message.tool_calls:
+                yield call.name
+                if _holds_its_texts(call.arguments):
+                    yield call.arguments
+                else:
+                    yield from (passage.text for passage in _of_arguments((), "", call.arguments))
+        if message.sub:
+            yield from surroundings(message.sub, prose, roles=roles, kinds=kinds)
+
+
+def _holds_its_texts(text: str) -> bool:
+    return "{" not in text or ("\\" not in text and text.isascii())
+
+
+def _of_content(
+    here: tuple[int, ...], content: str, prose: Sequence[str], kinds: Sequence[Kind]
+) -> Iterator[Passage]:
+    if "prose" in kinds:
+        for field, text in regions_of(content, prose).items():
+            yield Passage(here, field, "prose", text)
+    if "json" in kinds and "{" in content:
+        yield from _leaves_of_content(here, content, prose)
 
 
 def _leaves_of_content(here: tuple[int, ...], content: str, prose: Sequence[str]) -> Iterator[Passage]:
@@ -90,13 +135,16 @@ def _of_calls(here: tuple[int, ...], message: Message, kinds: Sequence[Kind]) ->
         root = f"call:{number}"
         if "name" in kinds and call.name:
             yield Passage(here, root, "name", call.name)
-        if "argument" not in kinds or not call.arguments:
-            continue
-        if find_object(call.arguments) == (0, len(call.arguments)):
-            for field, text in _leaves(call.arguments, root):
-                yield Passage(here, field, "argument", text)
-        else:
-            yield Passage(here, root, "argument", call.arguments)
+        if "argument" in kinds and call.arguments:
+            yield from _of_arguments(here, root, call.arguments)
+
+
+def _of_arguments(here: tuple[int, ...], root: str, arguments: str) -> Iterator[Passage]:
+    if find_object(arguments) == (0, len(arguments)):
+        for field, text in _leaves(arguments, root):
+            yield Passage(here, field, "argument", text)
+    else:
+        yield Passage(here, root, "argument", arguments)
 
 
 class _Pairs(list[tuple[str, object]]):

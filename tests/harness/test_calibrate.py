@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from opoi.errors import UnknownNameError, UsageError
+from opoi.intervals import wilson
 from opoi.lab.calibrate import ALL, Calibration, calibrate, share
 from opoi.lab.calibration_tables import calibration_markdown, calibration_tables
 from opoi.lab.collateral import INVARIANTS, collateral, collateral_tables
 from opoi.lab.dials import RATES, corrected, dial_table, dials, sensitivity
 from opoi.leakage.known import Known
-from opoi.measures.statistics import wilson
 from opoi.passages import passages
 from opoi.planting.bank import load_bank
 from opoi.planting.corpus import plant_each

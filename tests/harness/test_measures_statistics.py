@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from opoi.errors import ArtefactError
+from opoi.intervals import rounded, wilson
 from opoi.measures import ratio
 from opoi.measures.statistics import (
     affordable,
@@ -16,9 +17,7 @@ from opoi.measures.statistics import (
     on_grid,
     percentile_interval,
     ratio_measure,
-    rounded,
     weights,
-    wilson,
 )
 from opoi.protocols import Metric
 from opoi.seeds import Stream

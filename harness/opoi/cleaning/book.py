@@ -16,7 +16,7 @@ from opoi.cleaning.rulefile import Match, RuleSpec
 from opoi.cleaning.scanner import Scanner, literal_pattern
 from opoi.cleaning.sentences import touched, without_scar
 from opoi.errors import EndpointError
-from opoi.passages import Kind, Passage, passages, regions_of
+from opoi.passages import Kind, Passage, passages, regions_of, surroundings
 from opoi.types import Edit, Message, Reject, Trace
 
 __all__ = ["Book", "Finder", "Found", "Named", "Place"]
@@ -85,7 +85,11 @@ class Book:
             index for index, spec in enumerate(specs) if spec.match.pattern or spec.match.literals
         ]
         self._nonces = [index for index, spec in enumerate(specs) if spec.match.nonce]
-        self._traced = [index for index, spec in enumerate(specs) if spec.match.source or spec.match.overlap]
+        self._traced = [
+            index
+            for index, spec in enumerate(specs)
+            if spec.match.source or spec.match.overlap or spec.match.detector
+        ]
         self._scanner = Scanner([_pattern(specs[index].match) for index in self._patterned])
         self._roles = tuple(dict.fromkeys(role for spec in specs for role in spec.where.roles))
         self._kinds: tuple[Kind, ...] = tuple(
@@ -120,6 +124,8 @@ class Book:
 
     def find(self, trace: Trace) -> list[Found]:
         """Return every match of every rule, in the order of the trace."""
+        if self._silent(trace):
+            return []
         texts = [
             passage
             for passage in passages(trace.messages, self._prose, roles=self._roles, kinds=self._kinds)
@@ -142,14 +148,24 @@ class Book:
             found += self._found_in_trace(trace, texts)
         return [one for one in found if self._applies(trace, one, turns)]
 
+    def _silent(self, trace: Trace) -> bool:
+        """Return whether no pattern can match; the quick way through for most traces."""
+        if self._traced or (self._nonces and nonces_of(trace)):
+            return False
+        around = surroundings(trace.messages, self._prose, roles=self._roles, kinds=self._kinds)
+        return self._scanner.silent(around)
+
     def _found_in_trace(self, trace: Trace, texts: Sequence[Passage]) -> Iterator[Found]:
         by_place = {(passage.message, passage.field): passage for passage in texts}
         for rule in self._traced:
             match = self.rules[rule].spec.match
             finder = self._finders.get(match.kinds[0])
             for place in finder(trace, match) if finder else ():
-                passage = by_place.get((place.message, place.field))
-                if passage is not None:
+                unread = Passage(
+                    place.message, place.field, "json", ""
+                )  # such as the ledger of a tool result
+                passage = by_place.get((place.message, place.field), unread)
+                if place.message:
                     yield Found(rule, passage, place.start, place.end)
 
     def _applies(self, trace: Trace, one: Found, turns: Mapping[int, tuple[int, int]]) -> bool:

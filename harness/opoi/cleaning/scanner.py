@@ -7,7 +7,7 @@ letters, zero-width marks and typographic signs hide nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import re2
@@ -23,6 +23,9 @@ _MEMORY = 1 << 28
 _BLANKS = re.compile(r"[ \t\n\f\r]+")
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]| +[?*]?", re.DOTALL)
 """What is escaped, a class, or a run of spaces."""
+
+_BORDER = re.compile(r"[$^]|\\[AQz]")
+"""What matches by the ends of a text; `\\Q` may hide what is no class."""
 
 
 class Span(NamedTuple):
@@ -46,6 +49,7 @@ class Scanner:
 
     def __init__(self, patterns: Sequence[tuple[str, bool]]) -> None:
         self._each: list[Any] = []
+        self._free = not any(_sees_ends(pattern) for pattern, _ in patterns)
         options = _options()
         self._all = re2.Set.SearchSet(options)
         for index, (pattern, case) in enumerate(patterns):
@@ -71,14 +75,17 @@ class Scanner:
             return [index for index, pattern in enumerate(self._each) if pattern.search(text)]
         return sorted(index for index in found if index != self._always)
 
+    def silent(self, texts: Iterable[str]) -> bool:
+        """Return whether no pattern matches in any of some texts.
+
+        They are looked at as one: a match across two of them says no, too.
+        """
+        if not self._free:
+            return not any(self.candidates(fold(text).text) for text in texts)
+        return not self.candidates(fold("\n".join(texts)).text)
+
     def find(self, text: str) -> Iterator[Span]:
         """Yield every match that is not empty, pattern by pattern."""
-        if text.isascii():
-            for index in self.candidates(text):
-                for match in self._each[index].finditer(text):
-                    if match.end() > match.start():
-                        yield Span(index, match.start(), match.end())
-            return
         folded = fold(text)
         for index in self.candidates(folded.text):
             for match in self._each[index].finditer(folded.text):
@@ -128,6 +135,12 @@ def _whole(literal: str) -> str:
 
 def _is_word(sign: str) -> bool:
     return sign.isascii() and (sign.isalnum() or sign == "_")
+
+
+def _sees_ends(pattern: str) -> bool:
+    """Return whether a pattern may ask where its text begins or ends, beyond `\\b` and `\\B`."""
+    outside = _TOKEN.sub(lambda token: "" if token[0].startswith("[") else token[0], pattern)
+    return _BORDER.search(outside) is not None
 
 
 def spaced(pattern: str) -> str:

@@ -172,6 +172,32 @@ def rules_show(*, name: str) -> None:
     click.echo((BUILT_IN / f"{name}.toml").read_text("utf-8"), nl=False)
 
 
+@rules.command(name="suggest")
+@click.argument("source", metavar="IN", type=_IN)
+@click.option("--base", type=_IN, metavar="FILE", help="Unsteered traces to compare with.  [the run's]")
+@click.option(
+    "--rules", "rules_", multiple=True, metavar="R", help="Rules that are there already.  [residue]"
+)
+@click.option("--out", type=_IN, metavar="FILE", help="Where the rule file goes.  [shown here]")
+@click.option("--most", type=click.IntRange(1), default=20, help="Most suggestions.  [20]")
+@_format
+@_run
+@_suite
+@_prose
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@debug
+def rules_suggest(*, rules_: tuple[str, ...], prose: str | None, **given: Any) -> None:
+    """Suggest rules from words that tell traces from unsteered ones, and from finds that no rule caught.
+
+    What comes out is a rule file with examples and counts; a person decides what stays.
+    """
+    from opoi.lab.suggestions import SuggestOptions, suggest_session
+
+    options = {name.rstrip("_"): value for name, value in given.items()}
+    options["format"] = options["format"] or ""
+    suggest_session(SuggestOptions(**options, rules=rules_ or ("residue",), prose=_keys(prose)))
+
+
 @click.command()
 @click.argument("source", metavar="[IN]", type=_IN, required=False)
 @click.option("--calibrate", is_flag=True, help="Measure the detectors on planted leaks instead.")
@@ -186,7 +212,14 @@ def rules_show(*, name: str) -> None:
     help="Most traces with a leak, in percent, before the exit status is 1.  [0]",
 )
 @click.option("--strict", is_flag=True, help="Suspects count as leaks.")
-@click.option("--base", type=_IN, metavar="FILE", help="Unsteered traces to compare with.  [the run's]")
+@click.option(
+    "--base", type=_IN, metavar="FILE", help="Unsteered traces: can a classifier tell IN from them?"
+)
+@click.option("--inferior", type=_IN, metavar="FILE", help="Traces steered with an inferior verdict, for L8.")
+@click.option(
+    "--training", type=_IN, metavar="FILE", help="IN is what a student says that was trained on these."
+)
+@click.option("--scores", type=_IN, metavar="FILE", help="Log-probabilities of trained and held-out traces.")
 @click.option("--limit", type=click.IntRange(0), default=20, help="Findings that are shown; 0: all.  [20]")
 @click.option("--json", "json_", type=_IN, metavar="FILE", help="Write the findings as JSON.")
 @click.option(
@@ -212,6 +245,7 @@ def leaks(**given: Any) -> None:
     """  # noqa: D301 - click wants a real backspace before lines that it must not fill
     from opoi.lab.calibration import calibrate_detectors
     from opoi.lab.leaks import LeakOptions, leak_session, list_detectors
+    from opoi.lab.sets import Beside
 
     if given.pop("list_"):
         list_detectors()
@@ -227,7 +261,7 @@ def leaks(**given: Any) -> None:
     names, prose = _keys(given.pop("detectors")), _keys(given.pop("prose"))
     options = {name.rstrip("_"): value for name, value in given.items()}
     options["format"] = options["format"] or ""
-    options.pop("base")
-    leaking = leak_session(LeakOptions(**options, detectors=names, prose=prose))
+    files = {name: options.pop(name) for name in Beside.__struct_fields__}
+    leaking = leak_session(LeakOptions(**options, detectors=names, prose=prose, beside=Beside(**files)))
     if leaking:
         raise SystemExit(1)

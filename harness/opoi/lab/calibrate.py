@@ -23,8 +23,8 @@ from contextlib import closing
 import msgspec
 
 from opoi.errors import UsageError
+from opoi.intervals import rounded, wilson
 from opoi.leakage.known import Detector
-from opoi.measures.statistics import rounded, wilson
 from opoi.planting.bank import BankName, load_bank
 from opoi.planting.corpus import check_kinds, plant_each
 from opoi.planting.grown import Bed

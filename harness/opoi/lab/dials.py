@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from opoi.errors import UsageError
+from opoi.intervals import rounded
 from opoi.lab.calibrate import ALL, Calibration, findings_of, share
 from opoi.leakage.known import Detector
-from opoi.measures.statistics import rounded
 from opoi.planting.bank import BankName, load_bank
 from opoi.planting.corpus import check_kinds, plant_some
 from opoi.planting.grown import Bed

@@ -9,7 +9,7 @@ import msgspec
 
 from opoi.cleaning.book import Book, Named
 from opoi.cleaning.library import Library
-from opoi.cleaning.rulefile import Example, Examples
+from opoi.cleaning.rulefile import Example, Examples, RuleSpec
 from opoi.errors import PluginError
 from opoi.lab.known import PROSE
 from opoi.leakage.finders import finders

@@ -16,6 +16,7 @@ from opoi.formats import Bad, open_traces
 from opoi.lab.decisions import with_decision
 from opoi.lab.files import files_of
 from opoi.lab.known import Background, run_of
+from opoi.lab.sets import Beside, readings, readings_table
 from opoi.lab.tables import share
 from opoi.leakage.detectors import DETECTORS, find_all
 from opoi.leakage.known import Detector
@@ -24,7 +25,7 @@ from opoi.report.findings import Checked, as_json, as_junit, as_sarif
 from opoi.report.tables import Cell, Table, visible
 from opoi.report.terminal import print_table
 from opoi.store import write_atomic
-from opoi.types import Finding
+from opoi.types import Finding, Reading, Trace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +53,7 @@ class LeakOptions(Struct, frozen=True, kw_only=True):
         suite: Reference of the suite, `""` for the run's.
         prose: Keys that hold prose, none for the suite's.
         quiet: Show no progress.
+        beside: Files for the detectors that look at sets of traces.
     """
 
     source: Path
@@ -67,6 +69,7 @@ class LeakOptions(Struct, frozen=True, kw_only=True):
     suite: str = ""
     prose: tuple[str, ...] = ()
     quiet: bool = False
+    beside: Beside = Beside()
 
 
 def leak_session(options: LeakOptions) -> bool:
@@ -87,7 +90,11 @@ def leak_session(options: LeakOptions) -> bool:
         )
         raise UsageError(f"there is no trace to look at in {options.source}", why=why)
     _tell(options, survey, background, console)
-    _write(options, survey, console)
+    found = list(readings(survey.traces, options.beside, background, watcher(quiet=options.quiet)))
+    if found:
+        print_table(readings_table(found), console)
+        console.print()
+    _write(options, survey, found, console)
     rate = 100 * survey.leaking(strict=options.strict) / len(survey.checked)
     above = rate > options.max_rate
     console.print(
@@ -106,12 +113,14 @@ class _Survey(Struct):
         checked: The traces.
         bad: File, line and reason of what could not be read.
         skipped: Drop reason -> traces that nobody looked at, because they are in no data set.
+        traces: The traces themselves, where detectors of sets ask for them.
     """
 
     detectors: tuple[Detector, ...]
     checked: list[Checked] = field(default_factory=list)
     bad: list[tuple[str, int, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    traces: list[Trace] = field(default_factory=list)
 
     def leaking(self, *, strict: bool) -> int:
         """Return how many traces leak."""
@@ -135,6 +144,8 @@ def _survey(options: LeakOptions, detectors: tuple[Detector, ...], background: B
                     survey.skipped[drop] += 1
                     continue
                 found = tuple(find_all(trace, background.known(trace), detectors))
+                if options.beside != Beside():
+                    survey.traces.append(trace)
                 survey.checked.append(Checked(file.name, item.line, trace.id, found))
         finally:
             watch.close()
@@ -216,7 +227,7 @@ def _line(one: Checked, finding: Finding) -> str:
     return visible(f"{one.file}:{one.line}  {finding.grade}  {place}  {text}")
 
 
-def _write(options: LeakOptions, survey: _Survey, console: Console) -> None:
+def _write(options: LeakOptions, survey: _Survey, found: Sequence[Reading], console: Console) -> None:
     """Write what was asked for."""
     checked, strict = survey.checked, options.strict
     summary = {
@@ -228,7 +239,7 @@ def _write(options: LeakOptions, survey: _Survey, console: Console) -> None:
     }
     docs = {detector.id: detector.doc for detector in survey.detectors}
     bodies: list[tuple[Path | None, Callable[[], bytes]]] = [
-        (options.json, lambda: as_json(checked, (), summary)),
+        (options.json, lambda: as_json(checked, found, summary)),
         (options.junit, lambda: as_junit(checked, strict=strict, bad=survey.bad)),
         (options.sarif, lambda: as_sarif(checked, docs, version=__version__)),
     ]

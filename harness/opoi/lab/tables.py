@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from opoi.cleaning.library import Library
+from opoi.intervals import wilson
 from opoi.lab.clean import Tally
-from opoi.measures.statistics import wilson
 from opoi.report.tables import MISSING, Cell, Table, visible
 
 __all__ = ["rule_table", "scores_table", "share", "totals_table"]

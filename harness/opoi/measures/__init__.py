@@ -4,11 +4,11 @@
 figure of your own is a function `Group -> (numerator, denominator)` under the decorator `ratio`.
 """
 
+from opoi.intervals import wilson
 from opoi.measures.policies import null_arm, random_arm
 from opoi.measures.ratio import RatioMetric, ratio
 from opoi.measures.results import ArmResult, Definition, Results
 from opoi.measures.run import measure_all, standard_metrics
-from opoi.measures.statistics import wilson
 from opoi.measures.vocabulary import VocabularyMetric
 
 __all__ = [

@@ -8,7 +8,7 @@ from itertools import combinations
 
 from msgspec import Struct
 
-from opoi.measures.statistics import wilson
+from opoi.intervals import wilson
 from opoi.protocols import Suite
 from opoi.types import Measure, Scenario, Trace
 

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from opoi.measures.statistics import Floats, measure_of, weights
+from opoi.intervals import Floats
+from opoi.measures.statistics import measure_of, weights
 from opoi.seeds import Stream
 from opoi.types import Measure
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from opoi.errors import ArtefactError
-from opoi.measures.statistics import Floats, affordable, bootstrap_sums, on_grid, ratio_measure
+from opoi.intervals import Floats
+from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
 from opoi.seeds import Stream
 from opoi.types import Arm, Group, Measure
 

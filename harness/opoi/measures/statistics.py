@@ -1,4 +1,4 @@
-"""Uncertainty: the paired bootstrap over scenarios, and Wilson's interval.
+"""Uncertainty: the paired bootstrap over scenarios.
 
 The unit is the scenario: all runs of a scenario are drawn together, and one set of draws serves every
 figure of every arm, so that differences between arms are paired. Draws come from `opoi.seeds.Stream`
@@ -10,18 +10,16 @@ than 53 bits. The order of summation (BLAS, threads, platform) then cannot chang
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from opoi.intervals import Floats, rounded, wilson
 from opoi.seeds import Stream
 from opoi.types import Measure
 
 __all__ = [
     "NOTE_NO_DATA",
-    "Floats",
     "affordable",
     "bootstrap_sums",
     "measure_of",
@@ -29,20 +27,15 @@ __all__ = [
     "percentile_interval",
     "quotient",
     "ratio_measure",
-    "rounded",
     "weights",
-    "wilson",
 ]
 
-Floats = npt.NDArray[np.float64]
 
 MOST_DRAWS = 40_000_000
 """Most draws of a scenario in one bootstrap; more scenarios get fewer resamples."""
 
 LEAST_RESAMPLES = 1_000
 CHUNK_DRAWS = 1_000_000
-Z95 = 1.959963984540054
-DIGITS = 12
 
 NOTE_NO_DATA = "nothing to measure"
 NOTE_ONE = "one scenario: no interval"
@@ -114,31 +107,6 @@ def percentile_interval(samples: Floats) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(finite, [0.025, 0.975])
     return float(low), float(high)
-
-
-def wilson(successes: float, count: float) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a share (Wilson 1927).
-
-    Args:
-        successes: From 0 to `count`; need not be whole.
-        count: Number of trials, above 0.
-
-    Raises:
-        ValueError: The numbers are out of range.
-    """
-    if not (count > 0 and 0 <= successes <= count):
-        raise ValueError(f"wilson: need 0 <= successes <= count and count > 0, got {successes} of {count}")
-    share, z2 = successes / count, Z95 * Z95
-    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == count else min(1.0, centre + half)
-    return low, high
-
-
-def rounded(value: float) -> float:
-    """Return a float with 12 significant digits, so that the last bits of a libm do not show."""
-    return float(f"{value:.{DIGITS}g}") + 0.0
 
 
 def measure_of(value: float, samples: Floats | None, *, n: int, unit: str, note: str = "") -> Measure:

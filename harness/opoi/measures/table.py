@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from opoi.intervals import Floats
 from opoi.measures.common import ACCURACY_COMMON, JS_COMMON
 from opoi.measures.ratio import NO_TEXT, RatioMetric, bootstrap_stream
-from opoi.measures.statistics import Floats, affordable, bootstrap_sums, on_grid, ratio_measure
+from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
 from opoi.measures.vocabulary import WIDTH, Comparison, VocabularyMetric, vocabulary_stream
 from opoi.measures.walks import Walk, can
 from opoi.types import Measure

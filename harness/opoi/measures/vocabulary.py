@@ -14,17 +14,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from opoi.intervals import Floats
 from opoi.measures.divergence import RESAMPLES, Divergence, excess
 from opoi.measures.ratio import NO_TEXT, bootstrap_stream
-from opoi.measures.statistics import (
-    NOTE_NO_DATA,
-    Floats,
-    affordable,
-    bootstrap_sums,
-    measure_of,
-    on_grid,
-    quotient,
-)
+from opoi.measures.statistics import NOTE_NO_DATA, affordable, bootstrap_sums, measure_of, on_grid, quotient
 from opoi.measures.text import kept, words
 from opoi.provenance.texts import rationale
 from opoi.seeds import Stream
