@@ -110,7 +110,7 @@ def test_a_stage_with_another_setting_keeps_the_manifest_true(opoi: Run, tmp_pat
         (["run", "--resume"], 2, "--out"),
         (["run", "--resume", "--out", "nowhere"], 1, "no run in nowhere"),
         (["run", "--config", "none.toml"], 2, "cannot be read"),
-        (["clean", "nowhere"], 1, "no run in nowhere"),
+        (["clean", "nowhere"], 2, "no file nowhere"),
         (["run", "--model", "gpt"], 2, "does not name a model"),
         (["run", "--model", "stand-in:nobody"], 2, "nobody"),
         (["run", "--model", "stand-in:none.toml"], 2, "none.toml"),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from opoi.types import Message, Trace
+from opoi.types import Message, ToolCall, Trace
 from opoi.wire import find_object, find_objects, valid_text
 
 __all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of", "surroundings"]
@@ -97,13 +97,20 @@ def surroundings(
             else:
                 yield from (passage.text for passage in _of_content((), message.content, prose, kinds))
             for call in message.tool_calls:
-                yield call.name
-                if _holds_its_texts(call.arguments):
-                    yield call.arguments
-                else:
-                    yield from (passage.text for passage in _of_arguments((), "", call.arguments))
+                yield from _around_call(call, kinds)
         if message.sub:
             yield from surroundings(message.sub, prose, roles=roles, kinds=kinds)
+
+
+def _around_call(call: ToolCall, kinds: Sequence[Kind]) -> Iterator[str]:
+    if "name" in kinds:
+        yield call.name
+    if "argument" not in kinds:
+        return
+    if _holds_its_texts(call.arguments):
+        yield call.arguments
+    else:
+        yield from (passage.text for passage in _of_arguments((), "", call.arguments))
 
 
 def _holds_its_texts(text: str) -> bool:
@@ -157,15 +164,14 @@ class _Literal(str):
     __slots__ = ()
 
 
+_decode_leaves = json.JSONDecoder(
+    object_pairs_hook=_Pairs, parse_int=_Literal, parse_float=_Literal, parse_constant=_Literal
+).decode
+
+
 def _leaves(text: str, root: str) -> Iterator[tuple[str, str]]:
     """Yield `(path, text)` of each key, string and number of a JSON value."""
-    value = json.loads(
-        text,
-        object_pairs_hook=_Pairs,
-        parse_int=_Literal,
-        parse_float=_Literal,
-        parse_constant=_Literal,
-    )
+    value = _decode_leaves(text)
     stack: list[tuple[str, object]] = [(root, value)]
     while stack:
         path, item = stack.pop()

@@ -68,12 +68,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model_name: str = ""
     corrector_model: str = ""
     corrector_name: str = ""
-    clean: Annotated[str, Meta(pattern=r"^(C[0-5]|.+\.toml)$")] = "C2"
+    clean: str = "C2"
     export: Literal["first", "all"] = "first"
     resamples: Annotated[int, Meta(ge=100)] = 10_000
     concurrency: Annotated[int, Meta(ge=0, le=1024)] = 0
     endpoint: ModelSettings = ModelSettings()
     strategy: dict[str, dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say."""
+        if not re.fullmatch(r"C[0-5]|.+\.toml", self.clean):
+            raise ValueError(f"clean = {self.clean!r} is neither a level, C0 to C5, nor a rule file (.toml)")
 
     @property
     def remote(self) -> bool:

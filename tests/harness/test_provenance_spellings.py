@@ -207,6 +207,7 @@ SHARE = {
 @given(cents=st.integers(100_001, 999_999))
 @example(cents=483_037)
 def test_money_is_legal_when_it_was_shown_and_secret_when_it_was_hidden(how, cents):
+    assume(cents % 10)  # a round number of cents has few digits to go by
     value = cents / 100
     text = f"It came to {MONEY[how](value)} then."
     shown = said(text, facts=[Fact("c2", "later", "", value, "USD")])
@@ -215,8 +216,6 @@ def test_money_is_legal_when_it_was_shown_and_secret_when_it_was_hidden(how, cen
     digits = len(str(round(value)).rstrip("0"))
     if how in ("whole", "words") and digits == 1:
         assert found == ["ambiguous"]
-    elif how == "bare cents" and len(str(cents).rstrip("0")) < 4:
-        assert found in (["none"], ["hindsight"], [])
     else:
         assert found == ["hindsight"]
 

@@ -6,11 +6,12 @@ A book is itself a rule. Its edits carry the ids of the rules in it.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple
 
-from opoi.cleaning.engine import MESSAGE, apply
+from opoi.cleaning.engine import MESSAGE, rewrite
 from opoi.cleaning.residue import nonces_of
 from opoi.cleaning.rulefile import Match, RuleSpec
 from opoi.cleaning.scanner import Scanner, literal_pattern
@@ -104,9 +105,17 @@ class Book:
         book._again = again
         return book
 
+    @property
+    def traced(self) -> bool:
+        """Whether any rule asks for more than the texts of a trace: where claims come from, what leaks."""
+        return bool(self._traced)
+
     def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
         """Ask for the changes; a match where nothing may be edited drops the trace."""
-        found = self.find(trace)
+        return self.ask(trace, self.find(trace))
+
+    def ask(self, trace: Trace, found: Sequence[Found]) -> Iterator[Edit | Reject]:
+        """Ask for the changes where it is known already what `find` returns."""
         for one in found:
             spec = self.rules[one.rule].spec
             if spec.do == "reject trace" or not self._editable(trace, one):
@@ -246,12 +255,15 @@ class Book:
 
     def _nothing_left(self, trace: Trace, edits: Sequence[Edit]) -> bool:
         """Return whether the edits would leave a prose key, or a message, with nothing to say."""
-        after = apply(trace, edits, self._prose)
-        for index in {edit.message[0] for edit in edits}:
-            was, now = trace.messages[index], after.messages[index]
-            if not now.content.strip() and not now.tool_calls and was.role == "assistant":
+        by_message: dict[int, list[Edit]] = defaultdict(list)
+        for edit in edits:
+            by_message[edit.message[0]].append(edit)
+        for index, wishes in by_message.items():
+            message = trace.messages[index]
+            content = rewrite(message.content, wishes, self._prose)
+            if not content.strip() and not message.tool_calls and message.role == "assistant":
                 return True
-            old, new = (regions_of(message.content, self._prose) for message in (was, now))
+            old, new = (regions_of(text, self._prose) for text in (message.content, content))
             if any(old.get(key) and not new.get(key, "").strip() for key in self._prose):
                 return True
         return False

@@ -15,7 +15,7 @@ from opoi.passages import editable, rebuild, regions_of
 from opoi.protocols import Rule
 from opoi.types import Cleaned, Decision, Edit, Message, Reject, Trace
 
-__all__ = ["MESSAGE", "Reader", "apply", "clean", "core"]
+__all__ = ["MESSAGE", "Reader", "apply", "clean", "core", "rewrite"]
 
 MESSAGE = "message"
 """Region name of an edit that replaces or (with empty text) removes a whole message."""
@@ -183,7 +183,7 @@ def apply(trace: Trace, edits: Sequence[Edit], prose: Sequence[str]) -> Trace:
             if not content:
                 continue
         else:
-            content = _rewrite(content, wishes, prose)
+            content = rewrite(content, wishes, prose)
         messages.append(_with(message, content) if content != message.content else message)
     return msgspec.structs.replace(trace, messages=tuple(messages))
 
@@ -192,7 +192,8 @@ def _with(message: Message, content: str) -> Message:
     return msgspec.structs.replace(message, content=content)
 
 
-def _rewrite(content: str, edits: Sequence[Edit], prose: Sequence[str]) -> str:
+def rewrite(content: str, edits: Sequence[Edit], prose: Sequence[str]) -> str:
+    """Return the content of one message with edits of its regions made; spans and errors as for `apply`."""
     texts = regions_of(content, prose)
     for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
         text = texts.get(edit.region)

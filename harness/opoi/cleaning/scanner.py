@@ -24,8 +24,8 @@ _BLANKS = re.compile(r"[ \t\n\f\r]+")
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]| +[?*]?", re.DOTALL)
 """What is escaped, a class, or a run of spaces."""
 
-_BORDER = re.compile(r"[$^]|\\[AQz]")
-"""What matches by the ends of a text; `\\Q` may hide what is no class."""
+_BORDERS = (r"\A", r"\z", r"\Q")
+"""Escapes that see the ends of a text; `\\Q` may hide a sign that does."""
 
 
 class Span(NamedTuple):
@@ -86,11 +86,13 @@ class Scanner:
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield every match that is not empty, pattern by pattern."""
-        folded = fold(text)
-        for index in self.candidates(folded.text):
-            for match in self._each[index].finditer(folded.text):
-                if match.end() > match.start():
-                    yield Span(index, *folded.span(match.start(), match.end()))
+        folded = None if text.isascii() else fold(text)
+        plain = text if folded is None else folded.text
+        for index in self.candidates(plain):
+            for match in self._each[index].finditer(plain):
+                start, end = match.span()
+                if start < end:
+                    yield Span(index, *((start, end) if folded is None else folded.span(start, end)))
 
 
 class BadPatternError(UsageError):
@@ -139,8 +141,8 @@ def _is_word(sign: str) -> bool:
 
 def _sees_ends(pattern: str) -> bool:
     """Return whether a pattern may ask where its text begins or ends, beyond `\\b` and `\\B`."""
-    outside = _TOKEN.sub(lambda token: "" if token[0].startswith("[") else token[0], pattern)
-    return _BORDER.search(outside) is not None
+    bare = _TOKEN.sub(lambda token: "^" if token[0] in _BORDERS else "", pattern)
+    return "^" in bare or "$" in bare
 
 
 def spaced(pattern: str) -> str:

@@ -9,7 +9,7 @@ with loss on the completion alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -17,7 +17,6 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from opoi.formats.conversion import (
     Content,
     Converted,
-    Path,
     Piece,
     argument_text,
     dotted,
@@ -27,7 +26,7 @@ from opoi.formats.conversion import (
     texts,
 )
 from opoi.formats.labels import Head, trace_of
-from opoi.formats.twins import no_twins
+from opoi.formats.twins import as_often, no_twins
 from opoi.types import ToolCall
 
 __all__ = ["read_openai", "read_trl"]
@@ -57,7 +56,7 @@ class _Message(Struct, gc=False):
 
 
 class _Line(Head):
-    messages: Raw | UnsetType = UNSET
+    messages: list[_Message] | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
     completion: Raw | UnsetType = UNSET
     message_loss_mask: list[float] | None = None
@@ -66,7 +65,12 @@ class _Line(Head):
     conversations: Raw | UnsetType = UNSET
 
 
+class _RawLine(Struct):
+    messages: Raw
+
+
 _decode = msgspec.json.Decoder(_Line).decode
+_decode_raw = msgspec.json.Decoder(_RawLine).decode
 _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 
 
@@ -79,7 +83,7 @@ def read_openai(raw: bytes, line: int) -> Converted:
     record = _record(raw)
     if record.messages is UNSET:
         raise ValueError("`messages` is missing")
-    return _one_list(line, record, record.messages)
+    return _one_list(raw, line, record, record.messages)
 
 
 def read_trl(raw: bytes, line: int) -> Converted:
@@ -90,13 +94,14 @@ def read_trl(raw: bytes, line: int) -> Converted:
     """
     record = _record(raw)
     if record.messages is not UNSET:
-        return _one_list(line, record, record.messages)
+        return _one_list(raw, line, record, record.messages)
     if record.prompt is UNSET or record.completion is UNSET:
         raise ValueError("neither `messages` nor `prompt` and `completion` are there")
     no_twins(raw, {b'"prompt"': 1, b'"completion"': 1})
+    prompt, completion = _messages("prompt", record.prompt), _messages("completion", record.completion)
     pieces = [
-        *_pieces("prompt", _messages("prompt", record.prompt), weight=0.0),
-        *_pieces("completion", _messages("completion", record.completion), weight=1.0),
+        *_pieces("prompt", prompt, [0.0] * len(prompt)),
+        *_pieces("completion", completion, [1.0] * len(completion)),
     ]
     return Converted(trace_of(record, line, pieces), pieces)
 
@@ -106,21 +111,25 @@ def _record(raw: bytes) -> _Line:
     for name in ("as_of", "epoch", "conversations"):
         if getattr(record, name) is not UNSET:
             raise ValueError(f"`{name}` does not belong there")
-    if record.messages is not UNSET:
-        no_twins(raw, {b'"messages"': 1})
     return record
 
 
-def _one_list(line: int, record: _Line, raw: Raw) -> Converted:
-    messages = _messages("messages", raw)
+def _one_list(raw: bytes, line: int, record: _Line, messages: Sequence[_Message]) -> Converted:
+    _no_twins_in_lists(raw, messages)
     mask = record.message_loss_mask
-    if mask is None:
-        pieces = list(_pieces("messages", messages, weight=1.0))
-        return Converted(trace_of(record, line, pieces), pieces)
-    if len(mask) != len(messages):
+    if mask is not None and len(mask) != len(messages):
         raise ValueError(f"message_loss_mask has {len(mask)} entries for {len(messages)} messages")
-    pieces = list(_pieces("messages", messages, mask=mask))
-    return Converted(trace_of(record, line, pieces), pieces, ("message_loss_mask",))
+    pieces = _pieces("messages", messages, [1.0] * len(messages) if mask is None else mask)
+    beside = () if mask is None else ("message_loss_mask",)
+    return Converted(trace_of(record, line, pieces), pieces, beside)
+
+
+def _no_twins_in_lists(raw: bytes, messages: Sequence[_Message]) -> None:
+    """See that no list of messages, and nothing in it, is said twice; the rest of the record may be."""
+    once, inside = {b'"messages"': 1}, _count(messages)
+    if not as_often(raw, {**once, **inside}):
+        no_twins(raw, once)
+        no_twins(bytes(_decode_raw(raw).messages), inside)
 
 
 def _messages(key: str, raw: Raw) -> list[_Message]:
@@ -139,44 +148,45 @@ def _count(messages: Sequence[_Message]) -> dict[bytes, int]:
     return {b'"role"': len(messages), b'"content"': contents, b'"tool_calls"': calls}
 
 
-def _pieces(
-    key: str, messages: Sequence[_Message], *, weight: float = 0.0, mask: Sequence[float] | None = None
-) -> Iterator[Piece]:
+def _pieces(key: str, messages: Sequence[_Message], usual: Sequence[float]) -> list[Piece]:
+    """Return the messages of a list; `usual` has the loss weight of each where it names none itself."""
+    pieces: list[Piece] = []
     for index, message in enumerate(messages):
-        item: Path = (key, index)
-        usual = weight if mask is None else mask[index]
-        yield from spoken(
-            item,
+        answers, weight, error = message.tool_call_id, message.weight, message.error
+        pieces += spoken(
+            (key, index),
             message.role,
             texts(message.content, _aside(message)),
-            calls=_calls(item, message),
-            answers="" if message.tool_call_id is None else str(message.tool_call_id),
-            weight=usual if message.weight is None else message.weight,
-            error=given(message.error),
+            calls=_calls(key, index, message),
+            answers="" if answers is None else str(answers),
+            weight=usual[index] if weight is None else weight,
+            error=error is not UNSET and given(error),
         )
+    return pieces
 
 
 def _aside(message: _Message) -> Sequence[tuple[str, Raw | UnsetType]]:
     """Return the members beside the content in which servers and chat templates put reasoning."""
-    kept = (message.reasoning_content, message.reasoning, message.thinking)
-    if kept == (UNSET, UNSET, UNSET):
+    answer, thought = message.reasoning_content, message.thinking
+    if answer is UNSET and message.reasoning is UNSET and thought is UNSET:
         return ()
-    return list(zip(("reasoning_content", "reasoning", "thinking"), kept, strict=True))
+    return [("reasoning_content", answer), ("reasoning", message.reasoning), ("thinking", thought)]
 
 
-def _calls(item: Path, message: _Message) -> tuple[ToolCall, ...]:
+def _calls(key: str, index: int, message: _Message) -> tuple[ToolCall, ...]:
     calls = message.tool_calls or ()
-    if not calls and not message.function_call:
+    if not calls and message.function_call is None:
         return ()
     if message.role != "assistant":
-        raise ValueError(f"{dotted(item)}: the role {message.role!r} cannot call tools")
+        raise ValueError(f"{dotted((key, index))}: the role {message.role!r} cannot call tools")
     if message.function_call is not None:
         calls = [*calls, _Call(message.function_call)]
-    return tuple(
-        ToolCall(
-            id="" if call.id is None else str(call.id),
-            name=call.function.name,
-            arguments=argument_text(call.function.arguments),
-        )
-        for call in calls
+    return tuple([_call(call) for call in calls])
+
+
+def _call(call: _Call) -> ToolCall:
+    return ToolCall(
+        id="" if call.id is None else str(call.id),
+        name=call.function.name,
+        arguments=argument_text(call.function.arguments),
     )

@@ -90,6 +90,7 @@ Text = tuple[str, Path | None]
 """A text and its path within the message."""
 
 _CONTENT: Final[Path] = ("content",)
+_decode_text = msgspec.json.Decoder(str).decode
 
 
 def texts(content: Content, aside: Sequence[tuple[str, Raw | UnsetType]] = ()) -> list[Text]:
@@ -129,7 +130,7 @@ def text_of(raw: Raw | UnsetType) -> str:
     """Return what a value says if it is a string, else nothing."""
     if raw is UNSET or bytes(raw)[:1] != b'"':
         return ""
-    return msgspec.json.decode(raw, type=str)
+    return _decode_text(raw)
 
 
 def argument_text(raw: Raw | UnsetType) -> str:
@@ -138,7 +139,7 @@ def argument_text(raw: Raw | UnsetType) -> str:
         return ""
     data = bytes(raw)
     if data[:1] == b'"':
-        return msgspec.json.decode(data, type=str)
+        return _decode_text(data)
     if data == b"null":
         return ""
     # A line feed is never inside a string: JSON escapes it.
@@ -209,6 +210,7 @@ def spoken(
     if not 0 <= weight <= 1:
         raise ValueError(f"{dotted(item)}: a loss weight of {weight} is not from 0 to 1")
     of_role, author = known
+    loss = weight if of_role == "assistant" else 0.0
     pieces = []
     for place, (text, inner) in enumerate(said, start=1):
         message = Message(
@@ -217,7 +219,7 @@ def spoken(
             tool_calls=calls if place == len(said) else (),
             tool_call_id=answers,
             author=author,
-            loss_weight=weight if of_role == "assistant" else 0.0,
+            loss_weight=loss,
             error=error,
         )
         pieces.append(Piece(message, item, inner))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from opoi.formats.conversion import Converted
 from opoi.types import Trace, Value
 
 __all__ = ["Bad", "Limits", "Record"]
@@ -36,12 +37,14 @@ class Record(Value, frozen=True, kw_only=True):
         trace: The conversation. Of a foreign record `messages` holds all of it, `prompt` is empty.
         raw: The record as it stands in the file, without line break.
         format: Name of the record's format, see `opoi.formats.FORMATS`.
+        converted: What the reader of the format made of `raw`; None where that is not at hand.
     """
 
     line: int
     trace: Trace
     raw: bytes
     format: str
+    converted: Converted | None = None
 
 
 class Bad(Value, frozen=True, kw_only=True):

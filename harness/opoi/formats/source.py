@@ -72,11 +72,17 @@ class Source:
                 continue
             try:
                 self._check(item.raw)
-                trace = read(item.raw, item.line).trace
+                converted = read(item.raw, item.line)
             except (ValueError, RecursionError) as error:
                 yield self._bad(item, error)
                 continue
-            yield Record(line=item.line, trace=trace, raw=item.raw, format=self.format)
+            yield Record(
+                line=item.line,
+                trace=converted.trace,
+                raw=item.raw,
+                format=self.format,
+                converted=converted,
+            )
 
     def _check(self, raw: bytes) -> None:
         """Refuse what decoders let through or name badly: bad UTF-8 in what they skip, deep nesting."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-__all__ = ["no_twins"]
+__all__ = ["as_often", "no_twins"]
 
 
 def no_twins(raw: bytes, expected: Mapping[bytes, int]) -> None:
@@ -21,10 +21,13 @@ def no_twins(raw: bytes, expected: Mapping[bytes, int]) -> None:
     Raises:
         ValueError: There are twins; the message names the key.
     """
-    for key, times in expected.items():
-        if raw.count(key) != times:
-            json.loads(raw, object_pairs_hook=_pairs, parse_int=str, parse_float=str)
-            return
+    if not as_often(raw, expected):
+        json.loads(raw, object_pairs_hook=_pairs, parse_int=str, parse_float=str)
+
+
+def as_often(raw: bytes, expected: Mapping[bytes, int]) -> bool:
+    """Return whether each quoted key stands in a JSON text just as often as it was read."""
+    return all([raw.count(key) == times for key, times in expected.items()])
 
 
 def _pairs(members: list[tuple[str, object]]) -> None:

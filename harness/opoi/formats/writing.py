@@ -34,7 +34,7 @@ def write_back(record: Record, contents: Mapping[int, str | None]) -> bytes:
         ValueError: An index is out of range, or a message has no text that could change: it holds images
             only, or a tool call written as text.
     """
-    converted = READERS[record.format](record.raw, record.line)
+    converted = record.converted or READERS[record.format](record.raw, record.line)
     changes: dict[int, str | None] = {}
     for index, content in contents.items():
         if not 0 <= index < len(converted.pieces):

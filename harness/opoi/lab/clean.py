@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from opoi.cleaning.book import Book
+from opoi.cleaning.book import Book, Found
 from opoi.cleaning.engine import MESSAGE, clean
 from opoi.cleaning.library import Library
 from opoi.cleaning.rules import RemoveNote, Resampler
@@ -21,7 +21,7 @@ from opoi.measures.text import drop_reason
 from opoi.passages import editable, regions_of
 from opoi.protocols import Model, Rule
 from opoi.store import encode
-from opoi.types import Cleaned, Trace
+from opoi.types import Cleaned, Edit, Reject, Trace
 
 __all__ = ["Bench", "Outcome", "RuleCount", "Tally", "contents", "line_of"]
 
@@ -71,7 +71,7 @@ class Bench:
             again=self._again if model is not None else None,
             id=library.name,
         )
-        self._rules: tuple[Rule, ...] = (self._book, *library.python, RemoveNote())
+        self._others: tuple[Rule, ...] = (*library.python, RemoveNote())
 
     @property
     def prose(self) -> tuple[str, ...]:
@@ -81,19 +81,24 @@ class Bench:
     def clean(self, record: Record) -> Outcome:
         """Clean one record."""
         trace = record.trace
-        drop = trace.stop.drop or trace.drop
-        if drop or self._quiet(trace):
-            return Outcome(
-                record, Cleaned(trace=trace, level=self.library.name, target_chars=self._target(trace))
-            )
+        if trace.stop.drop or trace.drop:
+            return self._untouched(record)
+        if self._book.traced:
+            trace = with_decision(trace, self._reader)
+        book: Rule = self._book
+        if not self.library.python and not _has_note(trace):
+            found = self._book.find(trace)
+            if not found:
+                return self._untouched(record)
+            book = _Begun(self._book, found)
         trace = with_decision(trace, self._reader)
-        return Outcome(record, clean(trace, self._rules, level=self.library.name, suite=self._reader))
+        rules = (book, *self._others)
+        return Outcome(record, clean(trace, rules, level=self.library.name, suite=self._reader))
 
-    def _quiet(self, trace: Trace) -> bool:
-        """Return whether no rule can ask for anything; the quick way through for most records."""
-        if self.library.python or any(message.author == "oracle" for message in trace.messages):
-            return False
-        return not self._book.find(trace)
+    def _untouched(self, record: Record) -> Outcome:
+        """Return the outcome where no rule can ask for anything; the quick way through for most records."""
+        target = self._target(record.trace)
+        return Outcome(record, Cleaned(trace=record.trace, level=self.library.name, target_chars=target))
 
     def _target(self, trace: Trace) -> int:
         return sum(
@@ -106,6 +111,23 @@ class Bench:
         assert self._model is not None
         tools = self._background.tools(trace)
         return Resampler(self._reader, tools, self._model, self._seed).again(trace, index, fits)
+
+
+def _has_note(trace: Trace) -> bool:
+    return any(message.author == "oracle" for message in trace.messages)
+
+
+class _Begun:
+    """A book that has looked at a trace already, as a rule."""
+
+    def __init__(self, book: Book, found: Sequence[Found]) -> None:
+        self.id = book.id
+        self._book = book
+        self._found: Sequence[Found] | None = found
+
+    def __call__(self, trace: Trace) -> Iterator[Edit | Reject]:
+        found, self._found = self._found, None
+        return self._book.ask(trace, self._book.find(trace) if found is None else found)
 
 
 def contents(outcome: Outcome) -> dict[int, str | None]:
