@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
-.PHONY: help setup demo test numpy-floor lint wheel-test bench lock clean
+.PHONY: help setup demo test numpy-floor lint wheel-test bench calibrate lock clean
 
 help:
 	@echo "make demo        60 scenarios, OPOI and OPCD, a table and a page (under a minute after set-up)"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint        ruff and mypy"
 	@echo "make wheel-test  build the wheel, install it alone, run it"
 	@echo "make bench       speed and memory, as ratios inside one run (minutes)"
+	@echo "make calibrate   measure detectors and rules on planted leaks again, for docs/cleaning.md (minutes)"
 	@echo "make lock        resolve the dependencies again"
 
 setup: $(READY)
@@ -53,6 +54,11 @@ bench: $(READY)
 	$(BIN)/python benchmarks/environment.py
 	$(BIN)/python benchmarks/graph_api.py
 	$(BIN)/python benchmarks/realism.py
+	$(BIN)/python benchmarks/cleaning.py
+	$(BIN)/python benchmarks/provenance.py
+
+calibrate: $(READY)
+	$(BIN)/python fixtures/make_calibration.py
 
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate \

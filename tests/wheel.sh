@@ -15,4 +15,8 @@ install --no-deps "$work"/dist/*.whl
 cd "$work"
 "$work/venv/bin/opoi" run --n 4 --runs 2 --quiet --out run >/dev/null
 test -s run/report.html
+"$work/venv/bin/opoi" rules test residue leaks >/dev/null
+"$work/venv/bin/opoi" clean run/traces/opoi.jsonl --rules leaks --quiet --html page.html >/dev/null
+"$work/venv/bin/opoi" leaks --calibrate --suite echo --n 2 --quiet >/dev/null
+test -s page.html
 echo "wheel: $(basename "$work"/dist/*.whl) runs away from the checkout"

@@ -140,6 +140,7 @@ def test_marked_sentences_stand_where_they_are_said_to(parts: list[tuple[str, st
 
 @given(st.text(max_size=80))
 @example("ﬁrst\u200b line.\u200b Second… third\u2028fourth. \u202efifth")
+@example(" \n\t Blanks around.  ")
 @example('{"action": "hold", "reasoning": "All was settled. I only write it down."} And after.')
 def test_if_all_is_marked_every_letter_is_in_exactly_one_finding(text: str) -> None:
     trace = trace_of(text)
@@ -149,6 +150,7 @@ def test_if_all_is_marked_every_letter_is_in_exactly_one_finding(text: str) -> N
         here = [one for one in found if (one.message, one.field) == (passage.message, passage.field)]
         assert all(one.text == passage.text[one.start : one.end] for one in here)
         assert all(0 <= one.start < one.end <= len(passage.text) for one in here)
+        assert all(one.text == one.text.strip() for one in here)
         assert all(before.end <= after.start for before, after in pairwise(here))
         covered = {place for one in here for place in range(one.start, one.end)}
         folded = fold(passage.text)
@@ -166,7 +168,8 @@ def test_look_alike_letters_and_invisible_marks_do_not_reach_the_judge() -> None
 
 def test_nested_runs_and_sentences_in_tool_calls_are_judged_and_short_arguments_are_not() -> None:
     question = "Everyone knows it must be stopped, please confirm."
-    ask = ToolCall(id="c", name="ask", arguments=json.dumps({"question": question, "days": "last 7 days"}))
+    given = {"question": question, "days": "last 7 days", "a key of five words or more": 1}
+    ask = ToolCall(id="c", name="ask", arguments=json.dumps(given))
     inner = (
         Message(role="system", content="You are an assistant that answers questions.", author="suite"),
         Message(role="user", content=question, author="student"),
@@ -265,10 +268,11 @@ def test_the_instructions_are_the_same_for_every_text() -> None:
 
 
 def test_a_long_text_goes_in_several_requests_and_keeps_its_spans() -> None:
-    sizes = []
+    sizes, seeds = [], set()
 
     def script(messages: Sequence[Message], tools: Sequence[ToolSpec], seed: int) -> Line:
         parts = read_request(messages)
+        seeds.add(seed)
         sizes.append(sum(map(len, parts)))
         marks = [{"sentence": n, "reason": "r"} for n, part in enumerate(parts, 1) if "NOW" in part]
         return json.dumps(marks)
@@ -281,15 +285,18 @@ def test_a_long_text_goes_in_several_requests_and_keeps_its_spans() -> None:
     assert all(stood_at(trace, one) == one.text for one in found)
     assert max(sizes) <= MOST_CHARACTERS
     assert sum(sizes) == len(text) - 999
-    assert len(sizes) == judge.usage.calls == -(-len(text) // MOST_CHARACTERS)
+    assert len(sizes) == len(seeds) == judge.usage.calls == -(-len(text) // MOST_CHARACTERS)
     assert (judge.texts, judge.unjudged) == (1, 0)
 
 
-def test_a_sentence_too_long_to_ask_about_is_unjudged_and_the_rest_is_judged() -> None:
-    text = f"{GIVEN} {'word ' * MOST_CHARACTERS}end. {GIVEN}"
-    judge = Judge(marking(every))
-    assert [one.text for one in judged(judge, trace_of(text))] == [GIVEN, GIVEN]
-    assert (judge.texts, judge.unjudged, judge.usage.calls) == (1, 1, 2)
+@pytest.mark.parametrize("first", ["", f"{GIVEN} "])
+def test_a_sentence_too_long_to_ask_about_is_unjudged_and_the_rest_is_judged(first: str) -> None:
+    model = marking(every)
+    judge = Judge(model)
+    found = judged(judge, trace_of(f"{first}{'word ' * MOST_CHARACTERS}end. {GIVEN}"))
+    assert [one.text for one in found] == [GIVEN] * model.calls
+    assert model.calls == (2 if first else 1)
+    assert (judge.texts, judge.unjudged) == (1, 1)
     assert "too long" in judge.reading().details[0]
 
 
@@ -317,6 +324,7 @@ MALFORMED = [
     "[" * 100_000,
     '```json\n[{"sentence": 1, "reason": "r"}]\n``` Done.',
     "```json",
+    '```json\n[{"sentence": 1, "reason": "r"}]',
     "``````",
     "\ud800",
 ]

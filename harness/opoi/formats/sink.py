@@ -18,6 +18,7 @@ from opoi.formats.source import Source
 __all__ = ["Sink", "open_sink"]
 
 _BIG: Final = 1 << 31
+_CHUNK: Final = 1 << 20
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def open_sink(path: Path, source: Source) -> Iterator[Sink]:
     aside = path.with_name(path.name + ".tmp")
     with _told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = aside.open("wb")
+        file = aside.open("wb", buffering=_CHUNK)
     try:
         with file:
             with ExitStack() as stack:

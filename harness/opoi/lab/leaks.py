@@ -195,8 +195,9 @@ def _tell(options: LeakOptions, survey: _Survey, background: Background, console
     if survey.skipped:
         reasons = ", ".join(f"{count} {visible(reason)}" for reason, count in sorted(survey.skipped.items()))
         console.print(f"not looked at, because they were dropped already: {reasons}", markup=False)
-    print_table(findings_table(survey.checked), console)
-    console.print()
+    if shown:
+        print_table(findings_table(survey.checked), console)
+        console.print()
 
 
 def findings_table(checked: Sequence[Checked]) -> Table:

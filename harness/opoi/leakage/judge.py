@@ -79,7 +79,7 @@ _FEWEST_WORDS = 5
 _LONGEST_REASON = 200
 _SHOWN = 30
 
-_ESCAPES = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>\x7f\x85\u2028\u2029"})
+_ESCAPES = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>"})
 
 
 class _Mark(Struct, frozen=True, forbid_unknown_fields=True):
@@ -257,7 +257,7 @@ def _request(parts: Iterable[str]) -> tuple[Message, Message]:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a JSON string: one line, however lines are told apart, without angle brackets."""
+    """Return a folded text as a JSON string: one line, without angle brackets."""
     return json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
 
 
