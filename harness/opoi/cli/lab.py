@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from opoi.cli.options import MODEL, debug, takes
+from opoi.cli.options import ENDPOINT, MODEL, OPTIONS, debug, takes
 from opoi.cli.runs import carry_out_stage
 from opoi.errors import UsageError
 
@@ -31,6 +32,13 @@ _suite = click.option("--suite", default="", metavar="REF", help="Suite of the t
 _prose = click.option(
     "--prose", metavar="KEY,KEY", help="Keys of a decision that hold prose.  [the suite's, or reasoning, ...]"
 )
+
+
+def _endpoint(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say how to talk to an endpoint."""
+    for name in reversed(("model_name", *ENDPOINT)):
+        command = OPTIONS[name](command)
+    return command
 
 
 @click.command()
@@ -213,6 +221,13 @@ def rules_suggest(*, rules_: tuple[str, ...], prose: str | None, **given: Any) -
 )
 @click.option("--strict", is_flag=True, help="Suspects count as leaks.")
 @click.option(
+    "--judge",
+    metavar="REF",
+    help="A model that reads each text once, too; its finds are suspects. A base URL, module:attr or "
+    "file.py:attr.  [none]",
+)
+@_endpoint
+@click.option(
     "--base", type=_IN, metavar="FILE", help="Unsteered traces: can a classifier tell IN from them?"
 )
 @click.option("--inferior", type=_IN, metavar="FILE", help="Traces steered with an inferior verdict, for L8.")
@@ -259,9 +274,12 @@ def leaks(**given: Any) -> None:
     if given["source"] is None:
         raise UsageError("what to look at is missing", fix="opoi leaks FILE, or opoi leaks --calibrate")
     names, prose = _keys(given.pop("detectors")), _keys(given.pop("prose"))
+    judge = {name: given.pop(name) for name in ("judge", "model_name", *ENDPOINT)}
     options = {name.rstrip("_"): value for name, value in given.items()}
     options["format"] = options["format"] or ""
     files = {name: options.pop(name) for name in Beside.__struct_fields__}
-    leaking = leak_session(LeakOptions(**options, detectors=names, prose=prose, beside=Beside(**files)))
+    leaking = leak_session(
+        LeakOptions(**options, detectors=names, prose=prose, beside=Beside(**files), judge=judge)
+    )
     if leaking:
         raise SystemExit(1)

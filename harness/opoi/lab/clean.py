@@ -18,7 +18,7 @@ from opoi.lab.decisions import with_decision
 from opoi.lab.known import Background
 from opoi.leakage.finders import finders
 from opoi.measures.text import drop_reason
-from opoi.passages import editable, regions_of
+from opoi.passages import target_chars
 from opoi.protocols import Model, Rule
 from opoi.store import encode
 from opoi.types import Cleaned, Edit, Reject, Trace
@@ -97,15 +97,8 @@ class Bench:
 
     def _untouched(self, record: Record) -> Outcome:
         """Return the outcome where no rule can ask for anything; the quick way through for most records."""
-        target = self._target(record.trace)
+        target = target_chars(record.trace, self._reader.prose)
         return Outcome(record, Cleaned(trace=record.trace, level=self.library.name, target_chars=target))
-
-    def _target(self, trace: Trace) -> int:
-        return sum(
-            len(text)
-            for _, message in editable(trace)
-            for text in regions_of(message.content, self._reader.prose).values()
-        )
 
     def _again(self, trace: Trace, index: int, fits: Callable[[str], bool]) -> str:
         assert self._model is not None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import Struct, field
@@ -16,9 +16,11 @@ from opoi.formats import Bad, open_traces
 from opoi.lab.decisions import with_decision
 from opoi.lab.files import files_of
 from opoi.lab.known import Background, run_of
+from opoi.lab.models import named_model
 from opoi.lab.sets import Beside, readings, readings_table
 from opoi.lab.tables import share
 from opoi.leakage.detectors import DETECTORS, find_all
+from opoi.leakage.judge import Judge
 from opoi.leakage.known import Detector
 from opoi.progress import watcher
 from opoi.report.findings import Checked, as_json, as_junit, as_sarif
@@ -54,6 +56,7 @@ class LeakOptions(Struct, frozen=True, kw_only=True):
         prose: Keys that hold prose, none for the suite's.
         quiet: Show no progress.
         beside: Files for the detectors that look at sets of traces.
+        judge: Model of the judge and how to talk to it, by name of the option; none for no judge.
     """
 
     source: Path
@@ -70,6 +73,7 @@ class LeakOptions(Struct, frozen=True, kw_only=True):
     prose: tuple[str, ...] = ()
     quiet: bool = False
     beside: Beside = Beside()
+    judge: Mapping[str, Any] = field(default_factory=dict)
 
 
 def leak_session(options: LeakOptions) -> bool:
@@ -83,7 +87,8 @@ def leak_session(options: LeakOptions) -> bool:
     console = Console(highlight=False)
     detectors = _chosen(options.detectors)
     background = Background(options.run or run_of(options.source), suite=options.suite, prose=options.prose)
-    survey = _survey(options, detectors, background)
+    judge = _judge(options.judge, background)
+    survey = _survey(options, (*detectors, *judge), background)
     if not survey.checked:
         why = (
             f"{len(survey.bad)} lines could not be read, {survey.skipped.total()} traces were dropped already"
@@ -91,6 +96,7 @@ def leak_session(options: LeakOptions) -> bool:
         raise UsageError(f"there is no trace to look at in {options.source}", why=why)
     _tell(options, survey, background, console)
     found = list(readings(survey.traces, options.beside, background, watcher(quiet=options.quiet)))
+    found += [each.reading() for each in judge]
     if found:
         print_table(readings_table(found), console)
         console.print()
@@ -165,6 +171,14 @@ def _chosen(names: Sequence[str]) -> tuple[Detector, ...]:
         if name not in by_id:
             raise UnknownNameError("detector", name, by_id)
     return tuple(by_id[name] for name in names) if names else tuple(DETECTORS)
+
+
+def _judge(given: Mapping[str, Any], background: Background) -> tuple[Judge, ...]:
+    """Return the judge that was asked for, if any; it samples at temperature 0 where nothing else is said."""
+    if given.get("judge") is None:
+        return ()
+    settings = {key: value for key, value in given.items() if value is not None}
+    return (Judge(named_model(given["judge"], {"temperature": 0.0, **settings}, background.suite)),)
 
 
 def _lacking(detectors: Sequence[Detector], background: Background) -> Iterator[tuple[str, str]]:

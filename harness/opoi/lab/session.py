@@ -18,8 +18,8 @@ from opoi.formats import Bad, open_traces
 from opoi.lab.clean import Bench, Outcome, Tally
 from opoi.lab.files import files_of, output, target_of
 from opoi.lab.known import Background, run_of
+from opoi.lab.models import named_model
 from opoi.lab.tables import rule_table, totals_table
-from opoi.models.resolve import ModelSettings, resolve_model
 from opoi.progress import watcher
 from opoi.protocols import Model
 from opoi.store import encode, write_atomic
@@ -145,12 +145,7 @@ def _model(options: CleanOptions, background: Background) -> Model | None:
             why="the suite brings the tools and the embedded model",
             fix="name the suite with --suite, or the run with --run",
         )
-    names = {"model_name": "name"}
-    known = {names.get(key, key): value for key, value in given.items() if value is not None}
-    chosen = {key: value for key, value in known.items() if key in ModelSettings.__struct_fields__}
-    cleared = {key: None if value == "none" else value for key, value in chosen.items()}
-    settings = msgspec.convert(cleared, ModelSettings)
-    return resolve_model(reference, suite=background.suite, settings=settings)
+    return named_model(reference, given, background.suite)
 
 
 class _Teller:

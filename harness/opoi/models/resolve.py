@@ -52,13 +52,13 @@ def check_reference(reference: str, settings: ModelSettings) -> None:
         _key(checked_url(reference), settings)
 
 
-def resolve_model(reference: str, *, suite: Suite, settings: ModelSettings) -> Model:
+def resolve_model(reference: str, *, suite: Suite | None, settings: ModelSettings) -> Model:
     """Return the model that a reference names.
 
     Args:
         reference: `stand-in`, `stand-in:PERSONA`, `stand-in:FILE.toml`, a base URL, `module:attr` or
             `path/file.py:attr`; an attribute may be a model, or a class or function that makes one.
-        suite: Brings the stand-in.
+        suite: Brings the stand-in; None where no suite is known.
         settings: For endpoints.
 
     Raises:
@@ -76,7 +76,12 @@ def resolve_model(reference: str, *, suite: Suite, settings: ModelSettings) -> M
     return _plugin(reference)
 
 
-def _stand_in(suite: Suite, persona: str, reference: str) -> Model:
+def _stand_in(suite: Suite | None, persona: str, reference: str) -> Model:
+    if suite is None:
+        raise UsageError(
+            f"{reference!r} is a model of a suite, and no suite is known",
+            fix="name the suite, or an endpoint or a plug-in as the model",
+        )
     if reference == STAND_IN:
         return suite.stand_in()
     if not persona:
