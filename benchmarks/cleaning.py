@@ -91,9 +91,7 @@ def match_of(index: int) -> dict[str, str | list[str]]:
         {"literals": [f"as the {noun} {verb}", f"per {noun} of the {other}", f"the {noun}'s {other} {verb}"]},
         {"pattern": rf"\b(?:the|this|that|your) {noun}s? (?:{verb}|{done}|states|notes) (?:so|that|to)\b"},
         {"pattern": rf"\bas (?:I (?:was|am) )?(?:clearly |already )?{done} (?:by|in) (?:the )?{noun}s?\b"},
-        {
-            "pattern": rf"\b(?:according to|based on|per|given) (?:the |this |your )?(?:{other} )?{noun} {verb}\b"
-        },
+        {"pattern": rf"\b(?:according to|based on|given) (?:the |this |your )?(?:{other} )?{noun} {verb}\b"},
     )[index % 4]
 
 

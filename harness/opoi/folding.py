@@ -127,7 +127,7 @@ def _joined(pieces: Sequence[_Piece]) -> Folded:
 
 
 def _steadily(text: str) -> str | None:
-    """Return the text, as long as before, with each sign replaced by itself; None where that is not enough."""
+    """Return the folded text if every sign in it is one that folds alike in any text, else None."""
     data = text.encode("utf-8", "surrogatepass")
     beyond = data.translate(None, _ASCII).decode("utf-8", "surrogatepass")
     for sign in dict.fromkeys(beyond):
@@ -141,7 +141,7 @@ def _steadily(text: str) -> str | None:
 
 @lru_cache(maxsize=1 << 14)
 def _steady(sign: str) -> str | None:
-    """Return what a sign beyond ASCII becomes in any text; None where that is not one sign, or depends on it."""
+    """Return the one sign that a sign beyond ASCII becomes in any text; None where there is no such sign."""
     plain = _plain(sign)
     if len(plain) == 1 and plain.isascii():
         return plain

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from opoi.types import Message, ToolCall, Trace
 from opoi.wire import find_object, find_objects, valid_text
 
-__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of", "surroundings"]
+__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of", "surroundings", "target_chars"]
 
 Kind = Literal["prose", "json", "argument", "name"]
 """What a text is: the author's free text, a key or value of a JSON object, one of a tool's arguments, or
@@ -78,11 +78,11 @@ def surroundings(
     roles: Sequence[str] = ("assistant",),
     kinds: Sequence[Kind] = ("prose", "json", "argument", "name"),
 ) -> Iterator[str]:
-    """Yield texts in which the texts of all passages stand, so that what is in none of them is nowhere.
+    """Yield texts in which the texts of all passages stand: what is in none of them is in no passage.
 
-    Each stands there as it is, at the ends of such a text or between two signs that belong to no word. This
-    is much faster than `passages`: JSON of ASCII without escapes holds its strings as they read and is left
-    as it is.
+    Each stands there as it is, at the ends of such a text or between two signs that belong to no word. So a
+    pattern finds there all that it finds in the passages, unless it asks for the ends of a text. This is much
+    faster than `passages`: JSON of ASCII without escapes holds its strings as they read and is left as it is.
 
     Args:
         messages: As for `passages`.
@@ -198,6 +198,13 @@ def regions_of(content: str, prose: Sequence[str]) -> dict[str, str]:
     prose keys of the object, decoded. Empty ones are left out.
     """
     return {name: text for name, _, text in _spans(content, prose) if text}
+
+
+def target_chars(trace: Trace, prose: Sequence[str]) -> int:
+    """Return how many characters of a trace may be edited."""
+    texts = [message.content for _, message in editable(trace)]
+    whole = sum(len(text) for text in texts if "{" not in text)
+    return whole + sum(sum(map(len, regions_of(text, prose).values())) for text in texts if "{" in text)
 
 
 def rebuild(content: str, prose: Sequence[str], changed: Mapping[str, str]) -> str:

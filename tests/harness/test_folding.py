@@ -52,6 +52,25 @@ def test_ascii_is_returned_as_it_is(text: str) -> None:
     assert folded.ends == range(1, len(text) + 1)
 
 
+PLAIN_TEXT = st.lists(st.sampled_from("ab. \n—“’´–éßñ€°µ日本ひ한→✓🙂×¡\u00a0٣") | ODD, max_size=12).map(
+    "".join
+)
+
+
+@given(PLAIN_TEXT)
+@example("It’s “so” — 5 µm, naïve")
+def test_the_short_way_gives_what_the_long_way_gives(text: str) -> None:
+    short, long = fold(text), fold(text + "\u00ad")  # a mark that cannot be seen takes the long way
+    assert short.text == long.text
+    assert list(short.offsets) == list(long.offsets)
+    assert list(short.ends) == list(long.ends)
+
+
+@given(ODD_TEXT, ODD_TEXT)
+def test_lines_fold_by_themselves(first: str, second: str) -> None:
+    assert fold(f"{first}\n{second}").text == f"{fold(first).text}\n{fold(second).text}"
+
+
 @given(ODD_TEXT)
 @example("´\u0301")
 @example("а\u0301b")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 import opoi.datasets
 from opoi.errors import ArtefactError, OpoiError, UsageError
@@ -325,6 +326,7 @@ def test_a_change_reaches_its_text_and_nothing_else(
     after = write_back(record, contents)
     assert json.loads(after) == edited(name, before, contents)
     assert list(json.loads(after)) == list(before)  # the order of the keys too
+    assert write_back(structs.replace(record, converted=None), contents) == after
     # Putting the old texts back gives the old bytes: nothing around them was touched.
     if None not in contents.values() and record.raw.isascii() == after.isascii():
         again = Record(line=1, trace=record.trace, raw=after, format=name)
@@ -589,6 +591,7 @@ DEEP = b'{"messages":[{"role":"user","content":"u"}],"x":%s}'
         (GOOD.replace(b'"parallel_tool_calls"', b'"\xff"'), "not UTF-8"),
         (GOOD.replace(b"false", b"NaN"), "malformed"),
         (GOOD.replace(b'"u"', b'"u", "content": "v"'), "'content' stands twice"),
+        (GOOD.replace(b'"u"', b'"u", "cont\\u0065nt": "v"'), "'content' stands twice"),
         (GOOD.replace(b'"u"', b'"u", "role": "user"'), "'role' stands twice"),
         (GOOD.replace(b'"tools"', b'"messages": [], "tools"'), "'messages' stands twice"),
         (GOOD.replace(b'"u"', b'"\\ud83d"'), "surrogate"),

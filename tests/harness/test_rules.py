@@ -20,7 +20,7 @@ from opoi.cleaning.scanner import BadPatternError, Scanner, literal_pattern, spa
 from opoi.cleaning.sentences import sentences, touched, without_scar
 from opoi.errors import PluginError, UnknownNameError, UsageError
 from opoi.lab.examples import check_examples
-from opoi.passages import passages, regions_of
+from opoi.passages import passages, regions_of, surroundings
 from opoi.types import Cleaned, Edit, Injection, Message, Reject, ToolCall, Trace
 from opoi_envs.echo import Echo
 
@@ -115,6 +115,59 @@ def test_what_matches_is_told_apart_by_case_only_where_asked(text: str) -> None:
     upper = text.upper()
     assert not list(Scanner([("note", True)]).find(upper))
     assert len(list(Scanner([("note", False)]).find(upper))) == text.count("note")
+
+
+AT_BORDERS = st.sampled_from(
+    [
+        *(r"^note", r"note$", r"\Anote", r"note\z", r"\Bnote", r"note\B", r"\bnote\b", r"[^n]ote", r"\$"),
+        *(r"\^", r"\Q[\E^note]?", r"5\b", r"\bsays", r"(?m)^says", r"m\W+h", "says the", r"\B\.", r"says\B"),
+    ]
+)
+SAID = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "note",
+                "says",
+                " ",
+                "\n",
+                "\\n",
+                '"',
+                "\\",
+                "\u2019",
+                "\u0435",
+                "n\u043ete",
+                "\u0301",
+                "\u200b",
+            ),
+            *("{", "}", '{"reasoning": "note"}', '{"a": ["note\\n", 5], "note": "me  here"}', "^", "$", "5."),
+        ]
+    ),
+    max_size=5,
+).map("".join)
+
+
+@settings(max_examples=300)
+@given(pattern=AT_BORDERS, text=SAID, other=SAID, place=st.integers(0, 3))
+def test_where_all_is_silent_around_the_texts_no_pattern_matches_in_one(
+    pattern: str, text: str, other: str, place: int
+) -> None:
+    said = ["", "", "", ""]
+    said[place - 1], said[place] = other, text
+    trace = trace_of(said[0], thought=said[1], arguments=said[2])
+    nested = Message(role="assistant", content=said[3], author="student")
+    messages = (*trace.messages, Message(role="tool", author="env", sub=(nested,)))
+    scanner = Scanner([(pattern, False)])
+    found = [one for each in passages(messages, ("reasoning",)) for one in scanner.find(each.text)]
+    assert not (found and scanner.silent(surroundings(messages, ("reasoning",))))
+
+
+def test_most_texts_are_silent_unless_a_pattern_asks_for_the_ends_of_a_text() -> None:
+    plain = trace_of("It\u2019s high \u2014 \u201cas ever\u201d.", thought='So: "high"\nand so on.')
+    around = list(surroundings(plain.messages, ("reasoning",)))
+    assert Scanner([(r"\bnote\b", False), (r"[$^]5\$", False)]).silent(around)
+    assert not Scanner([(r"\bhigh\b", False)]).silent(around)
+    assert not any(Scanner([(end, False)]).silent(around) for end in ("^note", "note$", r"\Anote", r"note\z"))
 
 
 def test_a_space_stands_for_white_space_outside_of_classes() -> None:

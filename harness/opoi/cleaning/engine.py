@@ -11,7 +11,7 @@ import msgspec
 
 from opoi.cleaning.residue import residue_of
 from opoi.errors import PluginError
-from opoi.passages import editable, rebuild, regions_of
+from opoi.passages import rebuild, regions_of, target_chars
 from opoi.protocols import Rule
 from opoi.types import Cleaned, Decision, Edit, Message, Reject, Trace
 
@@ -53,9 +53,7 @@ def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Reader) -> 
         PluginError: A rule asks for the same edits for ever, or for an edit that does not fit.
     """
     prose = suite.prose
-    target = sum(
-        len(text) for _, message in editable(trace) for text in regions_of(message.content, prose).values()
-    )
+    target = target_chars(trace, prose)
     run = _Run(trace, prose)
     before = trace
     if not trace.drop:

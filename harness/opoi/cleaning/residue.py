@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from opoi.cleaning.rulefile import BUILT_IN, RuleSpec, read_rule_file
 from opoi.cleaning.scanner import Scanner
-from opoi.passages import Kind, passages
+from opoi.passages import Kind, passages, surroundings
 from opoi.types import Message, Trace
 
 __all__ = ["Hit", "find", "nonces_of", "patterns", "residue_in", "residue_of"]
@@ -65,6 +65,9 @@ def residue_of(trace: Trace) -> tuple[str, ...]:
 
 def residue_in(messages: Sequence[Message], nonces: Sequence[str]) -> set[str]:
     """Return the ids of the patterns that match what a model wrote in these messages, where they count."""
+    _, scanner = _scanner()
+    if not nonces and scanner.silent(surroundings(messages, ())):
+        return set()
     return {
         hit.pattern
         for passage in passages(messages, ())

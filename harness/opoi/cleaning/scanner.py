@@ -76,13 +76,12 @@ class Scanner:
         return sorted(index for index in found if index != self._always)
 
     def silent(self, texts: Iterable[str]) -> bool:
-        """Return whether no pattern matches in any of some texts.
+        """Return whether no pattern can match in some texts, or in parts of them that end where words do.
 
-        They are looked at as one: a match across two of them says no, too.
+        They are looked at as one, which is quick: where it says no, perhaps nothing matches all the same. It
+        says no wherever a pattern sees the ends of a text.
         """
-        if not self._free:
-            return not any(self.candidates(fold(text).text) for text in texts)
-        return not self.candidates(fold("\n".join(texts)).text)
+        return self._free and not self.candidates(fold("\n".join(texts)).text)
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield every match that is not empty, pattern by pattern."""
@@ -140,7 +139,7 @@ def _is_word(sign: str) -> bool:
 
 
 def _sees_ends(pattern: str) -> bool:
-    """Return whether a pattern may ask where its text begins or ends, beyond `\\b` and `\\B`."""
+    r"""Return whether a pattern may ask where its text begins or ends, beyond `\b` and `\B`."""
     bare = _TOKEN.sub(lambda token: "^" if token[0] in _BORDERS else "", pattern)
     return "^" in bare or "$" in bare
 

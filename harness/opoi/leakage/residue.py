@@ -52,6 +52,7 @@ class _Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class _Honest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     patterns: tuple[str, ...]
+    scope: Literal["match", "sentence"] = "match"
 
 
 class _Bank(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
