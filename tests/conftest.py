@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from opoi.cli import main
 from opoi.protocols import Suite
 from opoi.registry import load_suite
 from opoi.types import Case, Scenario
@@ -49,6 +50,30 @@ def case_of(echo: Suite) -> Callable[..., Case]:
         return Case(scenario=scenario, base=base, verdict=echo.experts[expert](scenario, base))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def leaky_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a small run whose agent speaks of the note; for reading only."""
+    folder = tmp_path_factory.mktemp("runs") / "r"
+    main(["run", "-q", "--n", "12", "--runs", "2", "--resamples", "100", "--out", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def opoi(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Call the command in this process; return its exit status and everything that it said."""
+
+    def call(*words: object) -> tuple[int, str]:
+        code = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        seen = capsys.readouterr()
+        return code, seen.out + seen.err
+
+    return call
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from opoi.cleaning.levels import cleaner
-from opoi.cli import main
 from opoi.protocols import Suite
 from opoi.registry import load_suite
 from opoi.store import read
@@ -21,26 +20,9 @@ from opoi.types import Cleaned, Trace
 PLANTED = "Per the note, we open it. "
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a small run whose agent speaks of the note."""
-    folder = tmp_path_factory.mktemp("runs") / "r"
-    main(["run", "-q", "--n", "12", "--runs", "2", "--resamples", "100", "--out", str(folder)])
-    return folder
-
-
 @pytest.fixture
-def opoi(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    def call(*words: object) -> tuple[int, str]:
-        code = 0
-        try:
-            main([str(word) for word in words])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        seen = capsys.readouterr()
-        return code, seen.out + seen.err
-
-    return call
+def run(leaky_run: Path) -> Path:
+    return leaky_run
 
 
 Call = Callable[..., tuple[int, str]]

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opoi.cli import main
 from opoi.leakage.detectors import DETECTORS
 from opoi.report.findings import Checked, as_json, as_junit, as_sarif
 from opoi.store import encode, read
@@ -21,26 +20,9 @@ from opoi.types import Finding, Trace
 Call = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a small run whose agent speaks of the note."""
-    folder = tmp_path_factory.mktemp("runs") / "r"
-    main(["run", "-q", "--n", "12", "--runs", "2", "--resamples", "100", "--out", str(folder)])
-    return folder
-
-
 @pytest.fixture
-def opoi(capsys: pytest.CaptureFixture[str]) -> Call:
-    def call(*words: object) -> tuple[int, str]:
-        code = 0
-        try:
-            main([str(word) for word in words])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        seen = capsys.readouterr()
-        return code, seen.out + seen.err
-
-    return call
+def run(leaky_run: Path) -> Path:
+    return leaky_run
 
 
 def test_steered_traces_leak_before_cleaning_and_unsteered_ones_do_not(run: Path, opoi: Call) -> None:
