@@ -12,6 +12,7 @@ it) is not for this detector.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from importlib import resources
@@ -48,6 +49,7 @@ class _Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     firm: bool = False
     patterns: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
 
 
 class _Honest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,16 +130,13 @@ def _clear(found: Iterator[Match]) -> list[Match]:
 def _all_matches(text: Spoken, actions: tuple[str, ...], usual: frozenset[str]) -> Iterator[Match]:
     rules = _rules(actions)
     plain = unaccented(text.folded.text)
-    honest = Covered()
-    excused = Covered()
-    for _, start, end in rules.honest.find(plain):
-        honest.add(start, end)
-        excused.add(*text.folded.span(start, end))
-    for match, firm in _raw_matches(text, plain, rules):
-        if firm or not honest.touches(match.start, match.end):
-            start, end = text.folded.span(match.start, match.end)
-            yield match._replace(start=start, end=end)
-    yield from _built_in(text, excused)
+    spans = sentences(plain)
+    honest = _honest(plain, spans, rules)
+    for match, firm in _raw_matches(text, plain, spans, honest, rules):
+        if firm or not honest.words.touches(match.start, match.end):
+            sourced = not firm and honest.sourced.touches(match.start, match.end)
+            yield _placed(match, text, sourced=sourced)
+    yield from _built_in(text, honest)
     if text.kind in ("prose", "argument"):
         neutral = {word for action in actions for word in re.split(r"[\s_-]+", action.lower())}
         for clause in strange_clauses(text.folded.text, _frequent(), usual, neutral):
@@ -146,7 +145,33 @@ def _all_matches(text: Spoken, actions: tuple[str, ...], usual: frozenset[str]) 
             yield Match("other-language", start, end, "suspect", why)
 
 
-def _raw_matches(text: Spoken, plain: str, rules: _Rules) -> Iterator[tuple[Match, bool]]:
+def _placed(match: Match, text: Spoken, *, sourced: bool) -> Match:
+    """Return a match of the folded text as one of the text; beside a visible source it proves nothing."""
+    start, end = text.folded.span(match.start, match.end)
+    return match._replace(start=start, end=end, grade="suspect" if sourced else match.grade)
+
+
+class _Excuses(NamedTuple):
+    """Where honest authors speak: words of theirs, and sentences that name a source that anyone can see."""
+
+    words: Covered
+    sourced: Covered
+
+
+def _honest(plain: str, spans: Sequence[tuple[int, int]], rules: _Rules) -> _Excuses:
+    found = _Excuses(Covered(), Covered())
+    for index, start, end in rules.honest.find(plain):
+        if rules.excuses[index] == "match":
+            found.words.add(start, end)
+        else:
+            place = bisect_right(spans, start, key=lambda span: span[0]) - 1
+            found.sourced.add(*spans[place])
+    return found
+
+
+def _raw_matches(
+    text: Spoken, plain: str, spans: Sequence[tuple[int, int]], honest: _Excuses, rules: _Rules
+) -> Iterator[tuple[Match, bool]]:
     """Yield what the families match in a folded text, as spans of it, with whether that is firm."""
     if text.is_key or not re.search(r"\s", plain):
         words = _words_in(plain)
@@ -159,12 +184,33 @@ def _raw_matches(text: Spoken, plain: str, rules: _Rules) -> Iterator[tuple[Matc
         family = rules.families[index]
         if _counts(family, text):
             yield Match(family.id, start, end, family.grade, family.why), family.firm
-    yield from _across(text, plain, rules)
+    yield from _together(text, plain, spans, honest, rules)
+    yield from _across(text, plain, spans, rules)
 
 
-def _across(text: Spoken, plain: str, rules: _Rules) -> Iterator[tuple[Match, bool]]:
+def _together(
+    text: Spoken, plain: str, spans: Sequence[tuple[int, int]], honest: _Excuses, rules: _Rules
+) -> Iterator[tuple[Match, bool]]:
+    """Yield sentences that hold all parts of a family, in whatever order; what is excused is no part."""
+    places: dict[int, dict[int, tuple[int, int]]] = {}
+    for part, start, end in rules.parts.find(plain):
+        if not honest.words.touches(start, end):
+            place = bisect_right(spans, start, key=lambda span: span[0]) - 1
+            places.setdefault(part, {}).setdefault(place, (start, end))
+    for family, parts in rules.sums:
+        if not all(part in places for part in parts) or not _counts(family, text):
+            continue
+        for place in sorted(set.intersection(*(set(places[part]) for part in parts))):
+            held = [places[part][place] for part in parts]
+            start, end = min(held)[0], max(end for _, end in held)
+            sourced = not family.firm and honest.sourced.touches(start, end)
+            yield Match(family.id, start, end, "suspect" if sourced else family.grade, family.why), True
+
+
+def _across(
+    text: Spoken, plain: str, spans: Sequence[tuple[int, int]], rules: _Rules
+) -> Iterator[tuple[Match, bool]]:
     """Yield what stands in two sentences in a row."""
-    spans = sentences(plain)
     if len(spans) < 2:
         return
     seen = [
@@ -180,13 +226,15 @@ def _across(text: Spoken, plain: str, rules: _Rules) -> Iterator[tuple[Match, bo
                 yield Match(family.id, start, end, family.grade, family.why), family.firm
 
 
-def _built_in(text: Spoken, excused: Covered) -> Iterator[Match]:
+def _built_in(text: Spoken, honest: _Excuses) -> Iterator[Match]:
     """Yield what the built-in cleaning rules match; where they count is their own business."""
     for hit in find(text.text):
         rule = patterns()[hit.pattern]
         counts = text.kind in rule.where.fields and (len(text.message) == 1 or rule.where.agents == "all")
-        if counts and not excused.touches(hit.start, hit.end):
-            yield Match(hit.pattern, hit.start, hit.end, "leak", rule.why)
+        start, end = bisect_left(text.folded.ends, hit.start + 1), bisect_left(text.folded.offsets, hit.end)
+        if counts and not honest.words.touches(start, end):
+            sourced = honest.sourced.touches(start, end)
+            yield Match(hit.pattern, hit.start, hit.end, "suspect" if sourced else "leak", rule.why)
 
 
 def _counts(family: _Family, text: Spoken) -> bool:
@@ -250,6 +298,9 @@ class _Rules(NamedTuple):
     pairs: list[_Family]
     first: Scanner
     then: Scanner
+    sums: list[tuple[_Family, tuple[int, ...]]]
+    parts: Scanner
+    excuses: list[str]
     honest: Scanner
 
 
@@ -269,6 +320,9 @@ def _rules(actions: tuple[str, ...]) -> _Rules:
     bank = _bank()
     single = [(family, pattern) for family in bank.family for pattern in family.patterns]
     double = [(family, pair) for family in bank.family for pair in family.pairs]
+    sums = [(family, parts) for family in bank.family for parts in family.together]
+    parts = sorted({part for _, each in sums for part in each})
+    excuses = [(honest.scope, pattern) for honest in bank.honest for pattern in honest.patterns]
 
     def scanner(patterns: Sequence[str]) -> Scanner:
         return Scanner([(_filled(pattern, actions), False) for pattern in patterns])
@@ -279,7 +333,10 @@ def _rules(actions: tuple[str, ...]) -> _Rules:
         [family for family, _ in double],
         scanner([pair[0] for _, pair in double]),
         scanner([pair[1] for _, pair in double]),
-        scanner([pattern for honest in bank.honest for pattern in honest.patterns]),
+        [(family, tuple(parts.index(part) for part in each)) for family, each in sums],
+        scanner(parts),
+        [scope for scope, _ in excuses],
+        scanner([pattern for _, pattern in excuses]),
     )
 
 
