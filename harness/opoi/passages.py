@@ -30,10 +30,10 @@ class Passage(NamedTuple):
 
     Attributes:
         message: Path of the message: index into the messages, then into `Message.sub`, and so on.
-        field: Name of the text within the message. Prose: `text`, `before`, `after` or a prose key, as
-            in `regions_of`. Else a path: `json:0/citations/1/value` (of the first object), `call:0/days` (an
-            argument of the first tool call), `call:0` (its name, or all of its arguments where they are
-            no JSON object). A key has the path of its value and `#key`.
+        field: Name of the text within the message. Prose: `text`, `before`, `between:1`, `after` or a prose
+            key, as in `regions_of`. Else a path: `json:0/citations/1/value` (of the first object),
+            `call:0/days` (an argument of the first tool call), `call:0` (its name, or all of its arguments
+            where they are no JSON object). A key has the path of its value and `#key`.
         kind: What it is.
         text: As it reads, decoded; numbers as they are written.
     """
@@ -194,8 +194,8 @@ def editable(trace: Trace) -> Iterator[tuple[int, Message]]:
 def regions_of(content: str, prose: Sequence[str]) -> dict[str, str]:
     """Return the editable texts of an assistant message by region name.
 
-    Regions are `text` (a message without an object), `before` and `after` (around the object) and the
-    prose keys of the object, decoded. Empty ones are left out.
+    Regions are `text` (a message without an object), `before` and `after` (around its objects), `between:N`
+    (behind the Nth of several) and the prose keys of the last object, decoded. Empty ones are left out.
     """
     return {name: text for name, _, text in _spans(content, prose) if text}
 
@@ -220,7 +220,7 @@ def rebuild(content: str, prose: Sequence[str], changed: Mapping[str, str]) -> s
         new = changed.get(name, text)
         if new == text:
             continue
-        quoted = name not in ("text", "before", "after")
+        quoted = name not in ("text", "before", "after") and not name.startswith("between:")
         result += [
             content[position:start],
             json.dumps(new, ensure_ascii=content.isascii()) if quoted else new,
@@ -241,17 +241,24 @@ def _spans(content: str, prose: Sequence[str]) -> tuple[_Region, ...]:
 
 @lru_cache(maxsize=256)
 def _spans_around_object(content: str, prose: tuple[str, ...]) -> tuple[_Region, ...]:
-    found = find_object(content)
-    if found is None:
+    objects = find_objects(content)
+    if not objects:
         return (("text", (0, len(content)), content),)
-    start, end = found
-    values = _string_values(content, start)
+    values = _string_values(content, objects[-1][0])
     inside = sorted((values[key][0], key) for key in prose if key in values)
     return (
-        ("before", (0, start), content[:start]),
+        *_outside(content, objects),
         *((key, *values[key]) for _, key in inside),
-        ("after", (end, len(content)), content[end:]),
+        ("after", (objects[-1][1], len(content)), content[objects[-1][1] :]),
     )
+
+
+def _outside(content: str, objects: Sequence[tuple[int, int]]) -> Iterator[_Region]:
+    """Yield the texts before each object: what stands in an object is not prose of the message."""
+    position = 0
+    for number, (start, end) in enumerate(objects):
+        yield f"between:{number}" if number else "before", (position, start), content[position:start]
+        position = end
 
 
 _scan = json.JSONDecoder().raw_decode

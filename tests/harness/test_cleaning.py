@@ -166,6 +166,21 @@ def test_of_a_key_that_stands_twice_the_last_counts() -> None:
     assert rebuild(content, PROSE, {"reasoning": "x"}) == '{"reasoning": "first", "reasoning": "x"}'
 
 
+@given(
+    objects=st.lists(st.dictionaries(st.text(max_size=5), JSON, max_size=3), min_size=2, max_size=4),
+    texts=st.lists(st.sampled_from(["", "so ", "\n", "then. "]), min_size=5, max_size=5),
+)
+def test_objects_before_the_decision_are_no_prose(objects: list[dict[str, object]], texts: list[str]) -> None:
+    parts = [json.dumps(value) for value in objects]
+    content = "".join(text + part for text, part in zip(texts, parts, strict=False)) + texts[-1]
+    regions = regions_of(content, ())
+    assert "".join(regions.values()) == "".join(texts[: len(parts)]) + texts[-1]
+    changed = rebuild(content, (), dict.fromkeys(regions, "x"))
+    for part in parts:
+        assert part in changed
+    assert rebuild(content, (), regions) == content
+
+
 @given(st.text(max_size=60))
 def test_any_text_has_regions(text: str) -> None:
     assert "".join(regions_of(text, ()).values()) in text or "{" in text

@@ -206,6 +206,19 @@ def rules_suggest(*, rules_: tuple[str, ...], prose: str | None, **given: Any) -
     suggest_session(SuggestOptions(**options, rules=rules_ or ("residue",), prose=_keys(prose)))
 
 
+def _only_for_calibration(given: dict[str, Any]) -> None:
+    """Refuse what has no meaning beside --calibrate, rather than take no notice of it."""
+    understood = ("suite", "detectors", "json_", "quiet", "limit", "max_rate")
+    for name, value in given.items():
+        if value and name not in understood:
+            option = f"--{name.rstrip('_').replace('_', '-')}" if name != "source" else "IN"
+            raise UsageError(
+                f"{option} and --calibrate do not go together",
+                why="a calibration makes its own traces, and is no gate",
+                fix="leave one of them out; --suite, --detectors, --n, --seed and --json go with it",
+            )
+
+
 @click.command()
 @click.argument("source", metavar="[IN]", type=_IN, required=False)
 @click.option("--calibrate", is_flag=True, help="Measure the detectors on planted leaks instead.")
@@ -268,8 +281,16 @@ def leaks(**given: Any) -> None:
     calibrating, n, seed = given.pop("calibrate"), given.pop("n"), given.pop("seed")
     verbose = given.pop("verbose")
     if calibrating:
-        suite = given["suite"] or "ads-held-out"
-        calibrate_detectors(suite, n, seed, difficulties=verbose, quiet=given["quiet"])
+        _only_for_calibration(given)
+        calibrate_detectors(
+            given["suite"] or "ads-held-out",
+            n,
+            seed,
+            detectors=_keys(given["detectors"]),
+            difficulties=verbose,
+            json=given["json_"],
+            quiet=given["quiet"],
+        )
         return
     if given["source"] is None:
         raise UsageError("what to look at is missing", fix="opoi leaks FILE, or opoi leaks --calibrate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from opoi.cleaning.book import Book
 from opoi.cleaning.engine import clean
@@ -11,6 +12,7 @@ from opoi.cleaning.rules import RemoveNote
 from opoi.lab.calibrate import calibrate
 from opoi.lab.calibration_tables import calibration_tables
 from opoi.lab.collateral import Cleaner, collateral, collateral_tables
+from opoi.lab.leaks import chosen
 from opoi.leakage.detectors import DETECTORS
 from opoi.leakage.finders import finders
 from opoi.leakage.known import Known
@@ -19,23 +21,42 @@ from opoi.protocols import Suite
 from opoi.registry import load_suite
 from opoi.report.tables import Table
 from opoi.report.terminal import print_table
+from opoi.store import encode, write_atomic
 from opoi.types import Cleaned, Trace
 
 __all__ = ["calibrate_detectors", "calibrate_rules", "rules_as_cleaner"]
 
 
-def calibrate_detectors(suite: str, n: int, seed: int, *, difficulties: bool, quiet: bool) -> None:
+def calibrate_detectors(
+    suite: str,
+    n: int,
+    seed: int,
+    *,
+    detectors: Sequence[str],
+    difficulties: bool,
+    json: Path | None,
+    quiet: bool,
+) -> None:
     """Measure the detectors on planted leaks; print the tables.
 
     Args:
         suite: Reference of the suite whose traces are planted.
         n: Traces of each kind.
         seed: Seed of worlds and plants.
+        detectors: Their ids, none for all.
         difficulties: Whether each difficulty has a row of its own.
+        json: File for the figures, None for none.
         quiet: Show no progress.
+
+    Raises:
+        UnknownNameError: There is no such detector.
     """
-    found = calibrate(DETECTORS, suite=load_suite(suite), seed=seed, n=n, progress=watcher(quiet=quiet))
+    found = calibrate(
+        chosen(detectors), suite=load_suite(suite), seed=seed, n=n, progress=watcher(quiet=quiet)
+    )
     _print(calibration_tables(found, difficulties=difficulties))
+    if json is not None:
+        write_atomic(json, [encode(found) + b"\n"])
 
 
 def calibrate_rules(references: Sequence[str], suite: str, n: int, seed: int, *, quiet: bool) -> None:

@@ -32,7 +32,7 @@ from opoi.types import Finding, Reading, Trace
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["LeakOptions", "leak_session", "list_detectors"]
+__all__ = ["LeakOptions", "chosen", "leak_session", "list_detectors"]
 
 _NAMED = 10
 """Most lines that could not be read that are told one by one."""
@@ -85,7 +85,7 @@ def leak_session(options: LeakOptions) -> bool:
     from rich.console import Console
 
     console = Console(highlight=False)
-    detectors = _chosen(options.detectors)
+    detectors = chosen(options.detectors)
     background = Background(options.run or run_of(options.source), suite=options.suite, prose=options.prose)
     judge = _judge(options.judge, background)
     survey = _survey(options, (*detectors, *judge), background)
@@ -95,7 +95,9 @@ def leak_session(options: LeakOptions) -> bool:
         )
         raise UsageError(f"there is no trace to look at in {options.source}", why=why)
     _tell(options, survey, background, console)
-    found = list(readings(survey.traces, options.beside, background, watcher(quiet=options.quiet)))
+    found = list(
+        readings(options.source, survey.traces, options.beside, background, watcher(quiet=options.quiet))
+    )
     found += [each.reading() for each in judge]
     if found:
         print_table(readings_table(found), console)
@@ -165,7 +167,12 @@ def list_detectors() -> None:
         click.echo(f"  {each.id:<12}{each.doc}{needs}")
 
 
-def _chosen(names: Sequence[str]) -> tuple[Detector, ...]:
+def chosen(names: Sequence[str]) -> tuple[Detector, ...]:
+    """Return the detectors with these ids, all for none.
+
+    Raises:
+        UnknownNameError: There is no such detector.
+    """
     by_id = {detector.id: detector for detector in DETECTORS}
     for name in names:
         if name not in by_id:

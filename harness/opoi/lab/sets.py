@@ -49,12 +49,13 @@ class _Scored(Struct, frozen=True):
 
 
 def readings(
-    traces: Sequence[Trace], beside: Beside, background: Background, progress: Progress
+    source: Path, traces: Sequence[Trace], beside: Beside, background: Background, progress: Progress
 ) -> Iterator[Reading]:
     """Yield what each detector says that the files beside allow.
 
     Args:
-        traces: Those that are looked at.
+        source: File or folder that is looked at.
+        traces: Those of it that nobody dropped.
         beside: Files beside them.
         background: What is known about traces.
         progress: Where to show how far it is.
@@ -71,7 +72,7 @@ def readings(
         yield classifier(traces, base, prose=background.prose)
         yield _early(traces, base, background)
     if beside.inferior is not None:
-        right = [*_told(traces, background, lambda _, action: action)]
+        right = [*_told(load(source, dropped=True), background, lambda _, action: action)]
         wrong = [*_told(load(beside.inferior, dropped=True), background, _worst(background))]
         yield from counterfactual(right, wrong, base)
     if beside.training is not None:
