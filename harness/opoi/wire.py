@@ -91,19 +91,25 @@ def valid_text(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+_MOST_FAILED = 1_000
+"""After so many braces that open no object a text is taken for prose: the search stays linear."""
+
 _scan = json.JSONDecoder().raw_decode
 
 
 @lru_cache(maxsize=256)
 def find_objects(text: str) -> tuple[tuple[int, int], ...]:
     """Return the spans of the top-level JSON objects in a text, in order."""
-    found = []
-    position = 0
+    found: list[tuple[int, int]] = []
+    position = failed = 0
     while (match := _OPENING.search(text, position)) is not None:
         position = match.start() + 1
         try:
             _, end = _scan(text, match.start())
-        except ValueError:
+        except ValueError:  # it counts lines up to there: each failure costs the length of the text
+            failed += 1
+            if failed == _MOST_FAILED:
+                break
             continue
         except RecursionError:
             break

@@ -423,8 +423,8 @@ class Stuck:
 
 
 def test_a_rule_that_never_ends_is_named() -> None:
-    with pytest.raises(PluginError, match="stuck"):
-        clean(trace_of("Fine.", wrap="{} end"), [Stuck()], level="mine", suite=ECHO)
+    result = clean(trace_of("Fine.", wrap="{} end"), [Stuck()], level="mine", suite=ECHO)
+    assert (result.trace.drop, result.dropped_by) == ("no_end", "stuck")
 
 
 def test_an_edit_that_does_not_fit_is_named(echo: Suite) -> None:

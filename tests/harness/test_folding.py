@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from opoi.folding import fold
+from opoi.folding import fold, plain
 
 INVISIBLE = "\u200b\u200c\u200d\ufeff\u2060\u00ad\u202e\u202c\u200e\ufe0f\u180e\U000e0061\U000e0100\u034f"
 LOOKS_LIKE = {
@@ -41,12 +41,28 @@ ODD = (
     | st.characters()
     | st.sampled_from("\u1100\u1161\u11a8\uff76\uff9e\u3164\uffa0\u3131\u2034\u0345\u0b92\u0bd7")
 )
+SEQUENCES = [
+    "\x1b[31m",
+    "\x1b[m",
+    "\x1b[38;2;1;2;3m",
+    "\x1b[?25l",
+    "\x1b[2 q",
+    "\x9b1m",
+    "\x1b]8;;https://e.org/a?b\x1b\\",
+    "\x1b]0;title\x07",
+    "\x9d2;é\x9c",
+    "\x1b(B",
+]
+ODD |= st.sampled_from(
+    [*SEQUENCES, "\x1b", "\x1b[", "\x1b]", "\x9b", "\x9d", "\x07", "\x1b\\", "\x1b]a b\x07"]
+)
 ODD_TEXT = st.lists(ODD, max_size=30).map("".join)
 
 
-@given(st.text(st.characters(max_codepoint=127)))
+@given(st.text(st.characters(max_codepoint=127, exclude_characters="\x1b")))
 def test_ascii_is_returned_as_it_is(text: str) -> None:
     folded = fold(text)
+    assert plain(text)
     assert folded.text is text
     assert folded.offsets == range(len(text))
     assert folded.ends == range(1, len(text) + 1)
@@ -97,7 +113,7 @@ def test_the_way_back_is_monotonous_and_stays_inside_of_the_text(text: str) -> N
 def test_what_a_person_reads_is_in_normal_form_without_invisible_marks(text: str) -> None:
     folded = fold(text).text
     assert unicodedata.is_normalized("NFKC", folded)
-    assert not set(folded) & {*INVISIBLE, *"\u00a0\u2003\u2028—–“”‘’"}
+    assert not set(folded) & {*INVISIBLE, *"\x1b\x9b\x9d", *"\u00a0\u2003\u2028—–“”‘’"}
 
 
 WORD = st.text(sorted(LOOKS_LIKE), min_size=2, max_size=10)
@@ -110,7 +126,8 @@ def disguised(draw: st.DrawFn) -> tuple[str, str, str, str]:
     masked = ["b"]
     for letter in word[1:]:
         masked.append(draw(st.sampled_from(letter + LOOKS_LIKE[letter])))
-        masked.append(draw(st.text(sorted(INVISIBLE), max_size=2)))
+        hidden = st.lists(st.sampled_from([*sorted(INVISIBLE), *SEQUENCES]), max_size=2)
+        masked.append("".join(draw(hidden)))
     masked[-1] = ""
     around = st.sampled_from(["", "the ", "Слово дня: ", "«", "1 – ", "é ", "…", "\u200b \u2060"])
     behind = st.sampled_from(["", " said", "»", ".", "\u200d!", " мир"])
@@ -191,3 +208,45 @@ def test_a_long_run_of_marks_is_folded_in_one_go() -> None:
     folded = fold(text)
     assert folded.text.endswith(" told")
     assert folded.span(len(folded.text) - 4, len(folded.text)) == (len(text) - 4, len(text))
+
+
+@given(st.lists(st.tuples(st.sampled_from([*SEQUENCES, ""]), st.text("The note.\n", max_size=4)), max_size=9))
+def test_escape_sequences_of_terminals_hide_nothing_and_spans_leave_them_out(
+    runs: list[tuple[str, str]],
+) -> None:
+    text = "".join(sequence + said for sequence, said in runs)
+    folded = fold(text)
+    assert folded.text == "".join(said for _, said in runs)
+    place, shown = 0, 0
+    for sequence, said in runs:
+        place += len(sequence)
+        if said:
+            assert folded.span(shown, shown + len(said)) == (place, place + len(said))
+        place += len(said)
+        shown += len(said)
+    assert plain(text) == (not any(sequence for sequence, _ in runs))
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("\x1b[1;31mThe note\x1b[0m", "The note"),
+        ("th\x1b]8;;http://e.org\x07e no\x1b]8;;\x07te", "the note"),
+        ("\x1b]0;the note says so\x07", "]0;the note says so\x07"),  # words stay words
+        ("\x1b]0;no end", "]0;no end"),
+        ("the\x1b[31\nnote", "the[31\nnote"),
+        ("n\x1bote", "note"),
+        ("n\x1b\u200b[1mote", "n[1mote"),
+        ("e\x1b[1m\u0301", "é"),
+        ("“th\x1b[1mе” note", '"the" note'),
+        ("[31m (B ]8;;", "[31m (B ]8;;"),
+    ],
+)
+def test_escapes_are_told_from_text(text: str, reads: str) -> None:
+    assert fold(text).text == reads
+
+
+def test_many_escapes_without_an_end_are_folded_in_one_go() -> None:
+    for start in ("\x1b]", "\x9d", "\x1b[1;", "\x9b1 ", "\x1b"):
+        text = start * 100_000 + "\ntold"
+        assert fold(text).text.endswith("\ntold")

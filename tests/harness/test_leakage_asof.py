@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 
 from hypothesis import given
@@ -58,6 +59,40 @@ def test_a_fact_leaks_if_and_only_if_its_window_ends_later(
 def test_a_day_in_the_text_is_a_suspicion_if_and_only_if_it_is_later(day: date, form: str) -> None:
     hits = found(trace_of(shows(form.format(day))))
     assert [(hit.text, hit.grade) for hit in hits] == [(str(day), "suspect")] * (day > AS_OF)
+
+
+LONG, ISO_WEEK = "%B %-d, %Y", "%G-W%V"
+SPELLINGS = ["%Y-%m-%dT10:00:00Z", LONG, "%-d %b %Y", "%d/%m/%Y", "%Y/%m/%d", ISO_WEEK]
+
+
+@given(DAYS, st.sampled_from(SPELLINGS), st.sampled_from(['{{"updated": "{}"}}', "Seen {}, so it was."]))
+def test_a_later_day_is_seen_in_every_spelling_and_an_earlier_one_in_none(
+    day: date, spelling: str, form: str
+) -> None:
+    text = day.strftime(spelling)
+    meant = {day}
+    if spelling == "%d/%m/%Y" and day.day <= 12:
+        meant.add(date(day.year, day.day, day.month))
+    if spelling == ISO_WEEK:
+        meant = {day - timedelta(days=day.weekday())}
+    hits = found(trace_of(shows(form.format(text))))
+    assert [hit.grade for hit in hits] == ["suspect"] * (min(meant) > AS_OF)
+    assert all(hit.text in text and hit.text[:2] == text[:2] for hit in hits)
+    assert not found(trace_of(shows(form.format(text)), prompt=f"The case is open until {day}."))
+
+
+@given(DAYS, st.sampled_from(["closed_on", "updatedAt", "end_date", "days"]), st.booleans())
+def test_eight_digits_are_a_day_under_a_key_that_speaks_of_time(day: date, key: str, number: bool) -> None:
+    digits = f"{day:%Y%m%d}"
+    value: object = int(digits) if number else digits
+    dated = found(trace_of(shows(json.dumps({key: [value] if key == "days" else value}))))
+    assert [hit.text for hit in dated] == [digits] * (day > AS_OF)
+    assert found(trace_of(shows(json.dumps({"spend": value, "trend_id": value})))) == []
+    assert found(trace_of(shows(f"Order {digits} came in."))) == []
+
+
+def test_eight_digits_that_are_no_day_are_none() -> None:
+    assert found(trace_of(shows('{"end_date": 20259999}'))) == []
 
 
 @given(st.lists(DAYS, max_size=6))

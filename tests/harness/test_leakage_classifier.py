@@ -19,7 +19,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from opoi.errors import UsageError
-from opoi.intervals import area
+from opoi.intervals import area, area_interval
 from opoi.leakage.classifier import classifier, matched
 from opoi.leakage.contrast import STRENGTH, Space, chunks, solve, telling
 from opoi.protocols import Suite
@@ -249,6 +249,30 @@ def test_unsteered_runs_cannot_be_told_from_each_other(ads: Suite):
     assert reading.n > 20
     assert reading.p > 0.05
     assert reading.low < 0.5 < reading.high
+
+
+def short(arm: str, seed: int, scenarios: int) -> list[Trace]:
+    texts = (text_of(Stream(seed, arm, scenario), 12) for scenario in range(scenarios))
+    return [trace_of(text, f"s{scenario:03d}", arm) for scenario, text in enumerate(texts)]
+
+
+def test_the_interval_misses_a_half_no_more_often_than_it_says_where_nothing_leaks():
+    """Intervals that count scenarios as independent miss it in 14 of 100 such runs."""
+    missed = 0
+    for seed in range(120):
+        reading = classifier(short("a", seed, 10), short("b", seed, 10), permutations=39, seed=seed)
+        missed += not reading.low <= 0.5 <= reading.high
+    assert missed <= stats.binom.ppf(0.95, 120, 0.05)
+
+
+def test_the_interval_is_as_wide_as_swapped_labels_spread():
+    reading = classifier(corpus("a", 5, 40), corpus("b", 5, 40), permutations=300)
+    spread = float(reading.note.partition("swapped labels ")[2].partition(",")[0])
+    units = float(reading.note.partition("counts ")[2].partition(" ")[0])
+    assert units < 40
+    assert math.sqrt((2 * units + 1) / (12 * units**2)) == pytest.approx(spread, abs=0.001)
+    low, high = area_interval(0.5, units, units)
+    assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
 
 
 # ---------------------------------------------------------------- where something does

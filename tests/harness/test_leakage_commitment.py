@@ -134,6 +134,24 @@ def test_a_commitment_is_early_if_and_only_if_no_decisive_metric_was_seen(
     )
 
 
+def test_a_finding_names_the_evidence_that_was_worked_out_and_no_other(first: Scenario) -> None:
+    known = known_of({"p": 0, "q": 1}, first)
+    between = trace_of(shows("p"), says("I will open it."), shows("q"))
+    (hit,) = Commitment()(between, known)
+    position = commitment_position(between, known)
+    assert position is not None
+    assert position.evidence == 2
+    assert "the first decisive result, message 2 (q)" in hit.why
+    before = trace_of(says("I will open it."), shows("p"), shows("q"))
+    (hit,) = Commitment()(before, known)
+    assert "the first result of any tool, message 1" in hit.why
+    assert "decisive" not in hit.why
+    about = Message(role="tool", content="{}", author="env", facts=(Fact(first.entity, "r", "", 1),))
+    later = trace_of(shows("p"), says("I will open it."), about)
+    (hit,) = Commitment()(later, known_of({"p": 0, "r": 0}, first))
+    assert "the first result about the case, message 2" in hit.why
+
+
 def test_a_commitment_after_all_results_is_never_early(first: Scenario) -> None:
     position = commitment_position(trace_of(shows("p"), shows("q")), known_of({"p": 1, "q": 0}, first))
     assert position is not None

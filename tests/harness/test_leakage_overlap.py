@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from opoi.leakage.known import Known
 from opoi.leakage.overlap import LEAST, Overlap, containment, longest_common, shared_runs
 from opoi.leakage.spoken import words_of
-from opoi.types import Claim, Fact, Finding, Injection, Message, Trace, Verdict
+from opoi.types import Claim, Fact, Finding, Injection, Message, Origin, Trace, Verdict
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=14).map(tuple)
 OUTCOME = "After the night the tank had to be emptied by hand because the inlet valve froze shut."
@@ -26,7 +26,14 @@ def shows(text: str, *facts: Fact) -> Message:
     return Message(role="tool", content=text, author="env", facts=facts)
 
 
-def trace_of(*messages: Message, prompt: str = "Decide.") -> Trace:
+OBSERVABLE = (
+    CLAIM,
+    "The second inlet of the tank was opened 31 times in the week before.",
+    "All 12 valves but for 4 of them were closed when the shift ended.",
+)
+
+
+def trace_of(*messages: Message, prompt: str = "Decide.", told: str = "") -> Trace:
     return Trace(
         id="s/a/0",
         scenario_id="s",
@@ -35,18 +42,22 @@ def trace_of(*messages: Message, prompt: str = "Decide.") -> Trace:
         as_of="2025-03-10",
         prompt=(Message(role="user", content=prompt, author="suite"),),
         messages=messages,
-        injections=(Injection(text=NOTE, nonce="k3x9qq2m"),),
+        injections=(Injection(text=f"{NOTE} {told}".strip(), nonce="k3x9qq2m"),),
     )
 
 
-VERDICT = Verdict(
-    expert="e",
-    kind="approve",
-    action="hold",
-    phrase="hold",
-    feedback="ok",
-    claims=(Claim(text=CLAIM, origin="observable"),),
-)
+def verdict_of(*claims: str, feedback: str = "ok", origin: Origin = "observable") -> Verdict:
+    return Verdict(
+        expert="e",
+        kind="approve",
+        action="hold",
+        phrase="hold",
+        feedback=feedback,
+        claims=tuple(Claim(text=claim, origin=origin) for claim in claims),
+    )
+
+
+VERDICT = verdict_of(CLAIM)
 
 
 def found(trace: Trace, known: Known | None = None) -> list[Finding]:
@@ -152,7 +163,45 @@ def test_a_claim_that_the_tools_bear_out_is_legal_as_a_whole_and_a_suspicion_in_
     assert found(trace_of(seen, days, says(f"{CLAIM} I hold.")), known) == []
     part = " ".join(CLAIM.split()[:12])
     assert [each.grade for each in found(trace_of(seen, days, says(f"{part}.")), known)] == ["suspect"]
-    assert [each.grade for each in found(trace_of(says(CLAIM)), known)] == ["leak"]
+    told = trace_of(says(CLAIM), told=CLAIM)
+    assert [(each.kind, each.grade) for each in found(told, known)] == [("shared-words", "leak")]
+
+
+@given(
+    st.lists(st.sampled_from(OBSERVABLE), min_size=1, max_size=4, unique=True),
+    st.integers(0, 6),
+    st.booleans(),
+)
+def test_claims_that_the_tools_bear_out_are_legal_in_a_row(
+    claims: list[str], cut: int, whispered: bool
+) -> None:
+    known = Known(verdict=verdict_of(*OBSERVABLE, feedback=" ".join(claims)))
+    told = " ".join(claims) if whispered else ""
+    seen = shows("49.87 50.00 7 31 12 4")
+    whole = trace_of(seen, says(" ".join(claims)), told=told)
+    assert found(whole, known) == []
+    part = " ".join(" ".join(claims).split()[cut:])
+    hits = found(trace_of(seen, says(part), told=told), known)
+    assert [(each.kind, each.grade) for each in hits] == [("part-of-claim", "suspect")] * bool(cut)
+
+
+def test_a_row_of_claims_with_a_word_between_that_was_told_is_no_claim() -> None:
+    one, other, _ = OBSERVABLE
+    row = f"{one} Agreed otherwise. {other}"
+    known = Known(verdict=verdict_of(one, other, feedback=row))
+    seen = shows("49.87 50.00 7 31 12 4")
+    assert [each.grade for each in found(trace_of(seen, says(row), told=row), known)] == ["leak"]
+
+
+def test_what_the_verdict_holds_but_no_injection_told_is_a_suspicion() -> None:
+    quiet = "Nobody had looked at the second pump of the old hall since the spring."
+    known = Known(verdict=verdict_of(quiet, origin="external", feedback=f"Hold. {quiet}"))
+    hits = found(trace_of(says(quiet)), known)
+    assert [(each.kind, each.grade) for each in hits] == [("not-whispered", "suspect")]
+    assert "was not told" in hits[0].why
+    assert [each.grade for each in found(trace_of(says(quiet), told=quiet), known)] == ["leak"]
+    inserted = Message(role="user", content=quiet, author="oracle")
+    assert [each.grade for each in found(trace_of(inserted, says(quiet)), known)] == ["leak"]
 
 
 def test_a_number_or_a_day_is_one_word() -> None:

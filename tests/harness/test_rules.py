@@ -104,7 +104,7 @@ def test_all_patterns_at_once_find_what_each_finds_alone_in_another_engine(
     alone = [
         (index, *match.span())
         for index, pattern in enumerate(patterns)
-        for match in re.finditer(spaced(pattern), text, re.IGNORECASE | re.ASCII)
+        for match in re.finditer(spaced(pattern).replace("$", r"\Z"), text, re.IGNORECASE | re.ASCII)
         if match[0]
     ]
     assert [tuple(span) for span in found] == alone
@@ -463,8 +463,8 @@ def test_rules_in_python_run_in_the_same_engine(tmp_path: Path) -> None:
 def test_a_rule_in_python_that_never_ends_is_stopped(tmp_path: Path) -> None:
     write(tmp_path, PYTHON, "mine.py")
     (forever,) = load_rules([f"{tmp_path}/mine.py:Forever"]).python
-    with pytest.raises(PluginError, match="does not come to an end"):
-        clean(trace_of("Fine."), [forever], level="mine", suite=ECHO)
+    result = clean(trace_of("Fine."), [forever], level="mine", suite=ECHO)
+    assert (result.trace.drop, result.dropped_by) == ("no_end", "forever")
 
 
 def test_what_is_no_rule_is_refused(tmp_path: Path) -> None:
@@ -490,5 +490,61 @@ class Undo:
 
 def test_rules_that_undo_each_other_are_stopped() -> None:
     book = Book([rule(do="delete span", pattern="note")], prose=ECHO.prose)
-    with pytest.raises(PluginError, match="does not come to an end"):
-        clean(trace_of("Fine.", thought="Some note here"), [book, Undo()], level="mine", suite=ECHO)
+    result = clean(trace_of("Fine.", thought="Some note here"), [book, Undo()], level="mine", suite=ECHO)
+    assert result.trace.drop == "no_end"
+
+
+def test_rules_that_double_a_text_are_stopped_before_it_is_long() -> None:
+    pair = [rule("a", do="replace", pattern="note"), rule("b", do="replace", pattern="hint")]
+    texts = {"a": "hint hint", "b": "note note"}
+    named = [Named(one.id, msgspec.structs.replace(one.spec, replacement=texts[one.spec.id])) for one in pair]
+    assert run(trace_of("A note here."), *named).trace.drop == "no_end"
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("['hello']", "yields what is no wish"),
+        ("[Edit(rule='x', message=(999,))]", "message (999,)"),
+        ("[Edit(rule='x', message=(2,), region='message', text='{}')]", "tool results"),
+        ("[Edit(rule='x', message=(1,), region='message')]", "turns of the agent"),
+    ],
+)
+def test_a_rule_in_python_that_misbehaves_is_named_with_the_trace(
+    tmp_path: Path, wishes: str, said: str
+) -> None:
+    write(tmp_path, f"from opoi.types import Edit\n\ndef bad(trace):\n    return {wishes}\n", "bad.py")
+    (bad,) = load_rules([f"{tmp_path}/bad.py:bad"]).python
+    with pytest.raises(PluginError, match="'bad'") as caught:
+        clean(trace_of("Fine."), [bad], level="mine", suite=ECHO)
+    assert said in str(caught.value)
+
+
+def test_a_rejection_without_a_reason_drops_all_the_same() -> None:
+    class Reasonless:
+        id = "reasonless"
+
+        def __call__(self, trace: Trace) -> Iterator[Reject]:
+            yield Reject(rule=self.id, reason="")
+
+    result = clean(trace_of("Fine."), [Reasonless()], level="mine", suite=ECHO)
+    assert result.trace.drop == "reasonless"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("<think>\nThe note says keep it.\n</think>\n\nIt is high.", "<think></think>\n\nIt is high."),
+        ("**Per the note: keep.** It is high.", "It is high."),
+        ("It is high. <b>The note says so.</b>", "It is high. <b></b>"),
+    ],
+)
+def test_sentences_go_without_breaking_the_marks_around_them(text: str, left: str) -> None:
+    assert run(trace_of(text), rule(pattern="the note")).trace.decision.reasoning.strip() == left
+
+
+def test_very_many_matches_in_one_trace_are_all_cut() -> None:
+    result = run(trace_of("The note says it. Spend is up. " * 3_000), rule(pattern="the note"))
+    assert result.kept
+    assert "note" not in result.trace.decision.reasoning

@@ -6,6 +6,7 @@ A book is itself a rule. Its edits carry the ids of the rules in it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -196,7 +197,9 @@ class Book:
     def _reject(self, one: Found) -> Reject:
         rule = self.rules[one.rule]
         text = one.passage.text[one.start : one.end]
-        return Reject(rule=rule.id, reason=rule.spec.reason or rule.id, text=text)
+        path = ".".join(map(str, one.passage.message))
+        place = f"message {path}, {one.passage.field}"
+        return Reject(rule=rule.id, reason=rule.spec.reason or rule.id, text=text, place=place)
 
     def _resampled(self, trace: Trace, one: Found) -> Edit | Reject:
         """Return the turn written again, or the wish to drop the trace where that cannot be had."""
@@ -238,11 +241,7 @@ class Book:
                 wishes.append((*without_scar(text, one.start, one.end), one.rule))
             elif do == "replace":
                 wishes.append((one.start, one.end, one.rule))
-        taken: list[tuple[int, int, int]] = []
-        for wish in sorted(wishes, key=lambda wish: (wish[0] - wish[1], wish[2], wish[0])):
-            if all(wish[1] <= other[0] or other[1] <= wish[0] for other in taken):
-                taken.append(wish)
-        for start, end, rule in sorted(taken):
+        for start, end, rule in _apart(wishes):
             yield Edit(
                 rule=self.rules[rule].id,
                 message=passage.message,
@@ -267,6 +266,17 @@ class Book:
             if any(old.get(key) and not new.get(key, "").strip() for key in self._prose):
                 return True
         return False
+
+
+def _apart(wishes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Return the wishes `(start, end, rule)` that do not overlap: longer ones win, then earlier rules."""
+    taken: list[tuple[int, int, int]] = []
+    for wish in sorted(wishes, key=lambda wish: (wish[0] - wish[1], wish[2], wish[0])):
+        place = bisect_left(taken, wish)
+        free_before = place == 0 or taken[place - 1][1] <= wish[0]
+        if free_before and (place == len(taken) or wish[1] <= taken[place][0]):
+            taken.insert(place, wish)
+    return taken
 
 
 def _pattern(match: Match) -> tuple[str, bool]:

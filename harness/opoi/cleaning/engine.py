@@ -10,18 +10,22 @@ from typing import Protocol
 import msgspec
 
 from opoi.cleaning.residue import residue_of
-from opoi.errors import PluginError
+from opoi.errors import OpoiError, PluginError
 from opoi.passages import rebuild, regions_of, target_chars
 from opoi.protocols import Rule
 from opoi.types import Cleaned, Decision, Edit, Message, Reject, Trace
 
-__all__ = ["MESSAGE", "Reader", "apply", "clean", "core", "rewrite"]
+__all__ = ["MESSAGE", "NO_END", "Reader", "apply", "clean", "core", "rewrite"]
 
 MESSAGE = "message"
 """Region name of an edit that replaces or (with empty text) removes a whole message."""
 
+NO_END = "no_end"
+"""Drop reason of a trace on which rules do not come to an end."""
+
 _PASSES = 50
-_MOST_WISHES = 10_000
+_MOST_EDITS = 100_000
+_GROWTH = 4
 
 
 class Reader(Protocol):
@@ -40,6 +44,8 @@ class Reader(Protocol):
 def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Reader) -> Cleaned:
     """Return the trace after all rules, run again until none asks for anything more.
 
+    A trace on which they do not come to an end is dropped as `no_end`.
+
     A trace that is dropped already passes through unchanged. Edits name messages by their place in the trace
     as it came in.
 
@@ -50,7 +56,7 @@ def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Reader) -> 
         suite: Says which keys of a decision may be edited, and reads the decision again afterwards.
 
     Raises:
-        PluginError: A rule asks for the same edits for ever, or for an edit that does not fit.
+        PluginError: A rule fails, or asks for an edit that does not fit.
     """
     prose = suite.prose
     target = target_chars(trace, prose)
@@ -70,6 +76,7 @@ def clean(trace: Trace, rules: Sequence[Rule], *, level: str, suite: Reader) -> 
         edited_chars=min(target, _edited(run.edits, before, prose)),
         dropped_by=run.dropped.rule if run.dropped else "",
         dropped_for=run.dropped.text if run.dropped else "",
+        dropped_at=run.dropped.place if run.dropped else "",
     )
 
 
@@ -83,6 +90,7 @@ class _Run:
         self._prose = prose
         self._origin = list(range(len(trace.messages)))
         self._steps = 0
+        self._most = _GROWTH * self._length() + 1_000
 
     def all(self, rules: Sequence[Rule]) -> None:
         """Run each rule to its end, and again whatever rule the edits of another may concern."""
@@ -94,26 +102,36 @@ class _Run:
                     finished[index] = self._steps
             if self.dropped or all(steps == self._steps for steps in finished):
                 return
-        raise _endless(" and ".join(rule.id for rule in rules), self.trace)
+        self._give_up(rules[-1], f"rules undo each other: {', '.join(rule.id for rule in rules)}")
 
     def _finish(self, rule: Rule) -> None:
         """Run one rule until it asks for nothing more, or the trace is dropped."""
         for _ in range(_PASSES):
             if self.dropped:
                 return
-            asked = list(islice(rule(self.trace), _MOST_WISHES + 1))
-            if len(asked) > _MOST_WISHES:
-                raise _endless(rule.id, self.trace)
-            for wish in asked:
-                if isinstance(wish, Reject):
-                    self.trace = msgspec.structs.replace(self.trace, drop=wish.reason)
-                    self.dropped = wish
-                    return
+            asked = _asked(rule, self.trace)
+            rejects = [wish for wish in asked if isinstance(wish, Reject)]
+            if rejects:
+                self._drop(rejects[0])
+                return
             edits = [wish for wish in asked if isinstance(wish, Edit)]
             if not edits:
                 return
+            if len(edits) > _MOST_EDITS or self._length() > self._most:
+                break
             self._apply(edits)
-        raise _endless(rule.id, self.trace)
+        self._give_up(rule, f"it asks for more and more, {len(edits)} edits in the last pass")
+
+    def _drop(self, wish: Reject) -> None:
+        self.trace = msgspec.structs.replace(self.trace, drop=wish.reason or wish.rule or "rejected")
+        self.dropped = wish
+
+    def _give_up(self, rule: Rule, why: str) -> None:
+        """Drop a trace on which rules come to no end: it must not stop all the others."""
+        self._drop(Reject(rule=rule.id, reason=NO_END, text=why))
+
+    def _length(self) -> int:
+        return sum(len(message.content) for message in self.trace.messages)
 
     def _apply(self, edits: Sequence[Edit]) -> None:
         self.trace = apply(self.trace, edits, self._prose)
@@ -125,12 +143,49 @@ class _Run:
         self._origin = [origin for index, origin in enumerate(self._origin) if index not in gone]
 
 
-def _endless(rule: str, trace: Trace) -> PluginError:
-    return PluginError(
-        f"the rule {rule!r} does not come to an end",
-        why=f"it still asks for edits of {trace.id} after {_PASSES} passes, or for {_MOST_WISHES} at once",
-        fix="make it ask for nothing once the trace is clean",
-    )
+def _asked(rule: Rule, trace: Trace) -> list[Edit | Reject]:
+    """Return what a rule asks for; what it raises, or yields besides edits and rejections, is its fault."""
+    try:
+        asked = list(islice(rule(trace), _MOST_EDITS + 1))
+    except OpoiError:
+        raise
+    except Exception as error:  # code of others: whatever it raises is told as one message
+        raise PluginError(
+            f"the rule {rule.id!r} fails on {trace.id}",
+            why=f"{type(error).__name__}: {error}",
+            fix="a rule takes a trace and yields opoi.types.Edit or Reject; --debug shows where it broke",
+        ) from error
+    for wish in asked:
+        if not isinstance(wish, Edit | Reject):
+            raise PluginError(
+                f"the rule {rule.id!r} yields what is no wish: {wish!r:.60}",
+                why=f"it is {type(wish).__name__}",
+                fix="yield opoi.types.Edit or Reject",
+            )
+        if isinstance(wish, Edit) and not (wish.message and 0 <= wish.message[0] < len(trace.messages)):
+            raise PluginError(
+                f"the rule {rule.id!r} asks for an edit of message {wish.message}",
+                why=f"{trace.id} has the messages 0 to {len(trace.messages) - 1}",
+            )
+        if isinstance(wish, Edit):
+            _check_whole(rule, wish, trace.messages[wish.message[0]])
+    return asked
+
+
+def _check_whole(rule: Rule, edit: Edit, message: Message) -> None:
+    """Check that a message that is to be replaced or removed as a whole is one that may be.
+
+    Raises:
+        PluginError: It is a tool result, or a turn of the agent that is to be removed.
+    """
+    if edit.region != MESSAGE or message.author == "oracle":
+        return
+    if message.role == "tool" or (message.role == "assistant" and not edit.text):
+        raise PluginError(
+            f"the rule {rule.id!r} asks to {'change' if edit.text else 'remove'} message {edit.message}",
+            why="tool results and turns of the agent stay where they are, whatever a rule says",
+            fix="edit a region of prose, or yield opoi.types.Reject",
+        )
 
 
 def core(decision: Decision, prose: Sequence[str]) -> dict[str, object]:

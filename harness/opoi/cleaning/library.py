@@ -52,11 +52,12 @@ def built_in() -> list[str]:
     return sorted(path.stem for path in BUILT_IN.glob("*.toml"))
 
 
-def load_rules(references: Sequence[str], *, fresh: bool = False) -> Library:
+def load_rules(references: Sequence[str], *, fresh: bool = False, read: list[Path] | None = None) -> Library:
     """Return the rules that the references name, each file once.
 
     Args:
         fresh: Read Python files anew, too: someone is editing them.
+        read: Takes every file that is read, those in which an error is found too.
         references: Names of built-in files, paths of TOML files, or rules in Python as `file.py:attr` or
             `module:attr`: a rule, a class of one, a generator function of a trace, or a list of these.
 
@@ -64,7 +65,7 @@ def load_rules(references: Sequence[str], *, fresh: bool = False) -> Library:
         UsageError: There is no such file, or it does not fit; the message says line, key and mend.
         PluginError: Python code of a rule cannot be imported or is no rule.
     """
-    found = _Loading(fresh)
+    found = _Loading(fresh, [] if read is None else read)
     for reference in references:
         found.take(reference, Path())
     names = [Path(reference).stem if reference.endswith(".toml") else reference for reference in references]
@@ -74,11 +75,11 @@ def load_rules(references: Sequence[str], *, fresh: bool = False) -> Library:
 class _Loading:
     """What has been loaded so far."""
 
-    def __init__(self, fresh: bool) -> None:
+    def __init__(self, fresh: bool, files: list[Path]) -> None:
         self._fresh = fresh
+        self.files = files
         self.named: list[Named] = []
         self.python: list[Rule] = []
-        self.files: list[Path] = []
         self._seen: set[Path] = set()
         self._names: dict[str, Path] = {}
 

@@ -24,7 +24,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -259,7 +259,7 @@ def _misfit(path: Path, text: str, message: str) -> UsageError:
     elif missing:
         what, fix = "it is missing", f"add {last} = ..."
     else:
-        fix = _choices(what)
+        fix = _choices(what, last)
     named_keys = [key for key in keys if isinstance(key, str) and key != "rule"]
     if named_keys[-1:] != [last]:
         named_keys.append(last)
@@ -277,12 +277,22 @@ def _known(keys: list[Any]) -> list[str]:
     return list(kind.__struct_encode_fields__)
 
 
-def _choices(what: str) -> str:
+_ALLOWED: dict[str, tuple[str, ...]] = {
+    "version": ("1",),
+    "do": ACTIONS,
+    "source": get_args(SourceName),
+    "roles": ("system", "user", "assistant", "tool"),
+    "fields": get_args(Kind),
+    "agents": ("main", "sub", "all"),
+}
+
+
+def _choices(what: str, key: str) -> str:
     if "enum" in what:
-        return f"one of: {', '.join([*ACTIONS, 'roles system, user, assistant, tool'])}; see the guide"
+        return f"one of: {', '.join(_ALLOWED.get(key, ()))}" if key in _ALLOWED else "see docs/cleaning.md"
     if "Expected `array`" in what:
         return "write a list: [...]"
-    return "see the guide on rule files"
+    return "docs/cleaning.md says what may stand there"
 
 
 def _line(text: str, index: int | None, keys: Sequence[str]) -> int:

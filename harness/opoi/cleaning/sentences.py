@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import sentencex
 
 __all__ = ["sentences", "touched", "without_scar"]
 
 
+_TAG = re.compile(r"</?[A-Za-z][^<>\n]{0,80}>")
+_MARKS = ("**", "__")
+
+
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Return the sentences of a text as spans that follow one another and cover it, blanks included."""
-    spans, position = [], 0
-    for sentence in sentencex.segment("en", text):
-        spans.append((position, position + len(sentence)))
-        position += len(sentence)
-    return spans
+    """Return the sentences of a text as spans that follow one another and cover it, blanks included.
+
+    A tag such as `<think>` is a span of its own: what stands in it can go without it.
+    """
+    spans: list[tuple[int, int]] = []
+    position = 0
+    for tag in _TAG.finditer(text):
+        spans += _plain(text, position, tag.start())
+        spans.append(tag.span())
+        position = tag.end()
+    return [*spans, *_plain(text, position, len(text))]
+
+
+def _plain(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    for sentence in sentencex.segment("en", text[start:end]) if start < end else ():
+        yield start, start + len(sentence)
+        start += len(sentence)
 
 
 def touched(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int, tuple[int, int]]]:
@@ -25,10 +42,15 @@ def touched(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int,
     """
     wanted = sorted(spans)
     found: list[tuple[int, int, tuple[int, int]]] = []
+    place = 0
     for start, end in sentences(text):
-        inside = [span for span in wanted if span[0] < end and span[1] > start]
-        if inside:
-            found.append((start, end, inside[0]))
+        while place < len(wanted) and wanted[place][1] <= start:
+            place += 1
+        first = next(
+            (span for span in islice(wanted, place, None) if span[1] > start or span[0] >= end), None
+        )
+        if first is not None and first[0] < end:
+            found.append((start, _with_mark(text, start, end), first))
     last = len(text)
     for position in reversed(range(len(found))):
         start, end, span = found[position]
@@ -38,6 +60,14 @@ def touched(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int,
         if position == 0 or found[position - 1][1] != start:
             found[position] = (len(text[:start].rstrip()), end, span)
     return found
+
+
+def _with_mark(text: str, start: int, end: int) -> int:
+    """Return the end of a sentence with the mark behind it that closes one inside, such as `**`."""
+    for mark in _MARKS:
+        if text.startswith(mark, end) and text.count(mark, start, end) % 2:
+            return end + len(mark)
+    return end
 
 
 def without_scar(text: str, start: int, end: int) -> tuple[int, int]:

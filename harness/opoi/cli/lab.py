@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,24 @@ import click
 
 from opoi.cli.options import ENDPOINT, MODEL, OPTIONS, debug, takes
 from opoi.cli.runs import carry_out_stage
-from opoi.errors import UsageError
+from opoi.errors import OpoiError, UsageError
 
 __all__ = ["clean", "leaks", "rules"]
 
 _IN = click.Path(path_type=Path)
 _FORMATS = ("opoi", "openai", "trl", "sharegpt", "inspect")
+
+
+class Percent(click.FloatRange):
+    """A number from 0 to 100, and no NaN."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 100)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - as in click
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is no number", param, ctx) if math.isnan(number) else number
+
 
 _format = click.option(
     "--format", "format_", type=click.Choice(_FORMATS), help="Format of the files.  [told by their content]"
@@ -93,6 +105,10 @@ def clean(
     if calibrating:
         from opoi.lab.calibration import calibrate_rules
 
+        _only({**given, "source": source}, "--calibrate", ("rules_", "suite"))
+    elif given["compare"]:
+        _only(given, "--compare", ("limit", "format_", "run_", "suite", "prose", "compare"))
+    if calibrating:
         suite = given["suite"] or "ads-held-out"
         calibrate_rules(tuple(given["rules_"]) or ("residue",), suite, n, seed, quiet=quiet)
         return
@@ -100,7 +116,7 @@ def clean(
         raise UsageError("what to clean is missing", fix="opoi clean FILE, or opoi clean --calibrate")
     names = ("rules_", "out", "explain", "html", "json_", "limit", "watch", "compare")
     own = {name: given.pop(name) for name in (*names, "format_", "run_", "suite", "prose")}
-    asked = any(own[name] for name in names if name != "limit")
+    asked = any(own[name] is not None for name in own if own[name] not in ((), False, ""))
     if (source / "manifest.json").is_file() and not asked:
         carry_out_stage("clean", source, {**given, "model": model, "clean": clean}, force=force, quiet=quiet)
         return
@@ -128,6 +144,18 @@ def clean(
             quiet=quiet,
         )
     )
+
+
+def _only(given: dict[str, Any], beside: str, understood: Sequence[str]) -> None:
+    """Refuse options that have no meaning beside another one, rather than take no notice of them.
+
+    Raises:
+        UsageError: One was given.
+    """
+    for name, value in given.items():
+        if value not in (None, False, "", ()) and name not in understood:
+            option = "IN" if name == "source" else f"--{name.rstrip('_').replace('_', '-')}"
+            raise UsageError(f"{option} and {beside} do not go together", fix="leave one of them out")
 
 
 def _keys(text: str | None) -> tuple[str, ...]:
@@ -188,6 +216,7 @@ def rules_show(*, name: str) -> None:
 )
 @click.option("--out", type=_IN, metavar="FILE", help="Where the rule file goes.  [shown here]")
 @click.option("--most", type=click.IntRange(1), default=20, help="Most suggestions.  [20]")
+@click.option("--force", is_flag=True, help="Overwrite what stands at --out.")
 @_format
 @_run
 @_suite
@@ -206,19 +235,6 @@ def rules_suggest(*, rules_: tuple[str, ...], prose: str | None, **given: Any) -
     suggest_session(SuggestOptions(**options, rules=rules_ or ("residue",), prose=_keys(prose)))
 
 
-def _only_for_calibration(given: dict[str, Any]) -> None:
-    """Refuse what has no meaning beside --calibrate, rather than take no notice of it."""
-    understood = ("suite", "detectors", "json_", "quiet", "limit", "max_rate")
-    for name, value in given.items():
-        if value and name not in understood:
-            option = f"--{name.rstrip('_').replace('_', '-')}" if name != "source" else "IN"
-            raise UsageError(
-                f"{option} and --calibrate do not go together",
-                why="a calibration makes its own traces, and is no gate",
-                fix="leave one of them out; --suite, --detectors, --n, --seed and --json go with it",
-            )
-
-
 @click.command()
 @click.argument("source", metavar="[IN]", type=_IN, required=False)
 @click.option("--calibrate", is_flag=True, help="Measure the detectors on planted leaks instead.")
@@ -228,11 +244,12 @@ def _only_for_calibration(given: dict[str, Any]) -> None:
 @click.option("--list", "list_", is_flag=True, help="List the detectors and what each needs.")
 @click.option(
     "--max-rate",
-    type=click.FloatRange(0, 100),
+    type=Percent(),
     default=0.0,
     help="Most traces with a leak, in percent, before the exit status is 1.  [0]",
 )
 @click.option("--strict", is_flag=True, help="Suspects count as leaks.")
+@click.option("--allow-unreadable", type=click.IntRange(0), default=0, help="Most unreadable lines.  [0]")
 @click.option(
     "--judge",
     metavar="REF",
@@ -264,7 +281,10 @@ def _only_for_calibration(given: dict[str, Any]) -> None:
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @debug
 def leaks(**given: Any) -> None:
-    """Look for privileged text in traces; a gate: the exit status is 1 above --max-rate.
+    """Look for privileged text in traces; a gate for CI.
+
+    The exit status is 0 within --max-rate, 1 above it, 2 where nothing could be looked at, 3 where lines
+    could not be read. DIR means the traces of a run as they were made; name files for others.
 
     \b
     opoi leaks FILE                          what gets through, where, and why it is a leak
@@ -281,7 +301,7 @@ def leaks(**given: Any) -> None:
     calibrating, n, seed = given.pop("calibrate"), given.pop("n"), given.pop("seed")
     verbose = given.pop("verbose")
     if calibrating:
-        _only_for_calibration(given)
+        _only(given, "--calibrate", ("suite", "detectors", "json_", "quiet", "limit", "max_rate"))
         calibrate_detectors(
             given["suite"] or "ads-held-out",
             n,
@@ -299,8 +319,11 @@ def leaks(**given: Any) -> None:
     options = {name.rstrip("_"): value for name, value in given.items()}
     options["format"] = options["format"] or ""
     files = {name: options.pop(name) for name in Beside.__struct_fields__}
-    leaking = leak_session(
-        LeakOptions(**options, detectors=names, prose=prose, beside=Beside(**files), judge=judge)
-    )
-    if leaking:
-        raise SystemExit(1)
+    asked = LeakOptions(**options, detectors=names, prose=prose, beside=Beside(**files), judge=judge)
+    try:
+        status = leak_session(asked)
+    except OpoiError as error:
+        error.exit_code = 2  # 1 is what the gate says, and nothing else
+        raise
+    if status:
+        raise SystemExit(status)

@@ -132,8 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nstopped; what is finished is kept: go on with --resume --out DIR", err=True)
+        click.echo(_STOPPED.get(words[0] if words else "", _RESUME), err=True)
         sys.stderr.flush()
         os._exit(130)  # a second Ctrl-C must not wait for calls under way
     except Exception as error:  # noqa: BLE001 - the last line of defence: a message, not a traceback
@@ -141,6 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         click.echo(_message(error), err=True)
         sys.exit(error.exit_code if isinstance(error, OpoiError) else 1)
+
+
+_RESUME = "\nstopped; what is finished is kept: go on with --resume --out DIR"
+_STOPPED = dict.fromkeys(("leaks", "rules"), "\nstopped; nothing was written") | {
+    "clean": "\nstopped; files are written whole or not at all, and the stage of a run goes on where it was"
+}
+"""What an interrupt leaves, by command."""
 
 
 def _message(error: Exception) -> str:

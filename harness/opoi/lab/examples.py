@@ -93,9 +93,8 @@ def _places(spec: RuleSpec) -> Iterator[tuple[str, Kind, bool]]:
     nested = {"main": (False,), "sub": (True,), "all": (False, True)}[where.agents]
     for role in ("assistant",) if written else where.roles:
         for kind in where.fields if role == "assistant" else ("prose",):
-            if kind != "name":  # the name of a tool is one word, an example seldom is
-                for sub in nested:
-                    yield role, kind, sub
+            for sub in nested:
+                yield role, kind, sub
 
 
 def _matches(rule: Named, trace: Trace, known: Known) -> tuple[str, ...]:
@@ -142,6 +141,9 @@ def _staged(example: Example, role: str, kind: Kind, *, nested: bool) -> tuple[T
 
 def _message(text: str, role: str, kind: Kind) -> Message:
     quoted = msgspec.json.encode({"text": text}).decode()
+    if kind == "name":
+        call = ToolCall(id="asked", name=text, arguments="{}")
+        return Message(role="assistant", author="student", tool_calls=(call,), loss_weight=1.0)
     if kind == "argument":
         call = ToolCall(id="asked", name="tool", arguments=quoted)
         return Message(role="assistant", author="student", tool_calls=(call,), loss_weight=1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +13,7 @@ from opoi.errors import UsageError
 from opoi.formats import Bad, Sink, Source, open_sink
 from opoi.lab.clean import Outcome, line_of
 
-__all__ = ["Output", "files_of", "output", "target_of"]
+__all__ = ["Output", "files_of", "output", "refuse_over", "target_of"]
 
 ENDINGS = (".jsonl", ".json", ".eval")
 ASIDE = (".dropped.jsonl", ".bad.jsonl")
@@ -48,6 +48,21 @@ def target_of(out: Path, file: Path, *, many: bool) -> Path:
     return out / file.name if many or out.is_dir() else out
 
 
+def refuse_over(path: Path | None, sources: Iterable[Path]) -> None:
+    """Refuse to write over what is read, and over what is no regular file.
+
+    Raises:
+        UsageError: `path` is one of the sources, or a device, a folder or the like.
+    """
+    if path is None or not path.exists():
+        return
+    if not path.is_file():
+        raise UsageError(f"{path} is no regular file", fix="name another one")
+    for source in sources:
+        if source.exists() and path.samefile(source):
+            raise UsageError(f"{path} would be written over, and it is read", fix="name another file")
+
+
 class Output:
     """Where the records of one file go: cleaned ones, and beside them dropped and unreadable ones.
 
@@ -75,19 +90,31 @@ class Output:
 
     def _put(self, kind: str, line: int, why: dict[str, str], raw: bytes) -> None:
         if kind not in self._aside:
-            path = self._target.with_name(f"{self._target.stem}.{kind}.jsonl")
-            self._aside[kind] = self._stack.enter_context(path.open("wb"))
+            path = _aside(self._target, kind)
+            self._aside[kind] = self._stack.enter_context(path.with_name(path.name + ".tmp").open("wb"))
         record = {"line": line, **why, "record": raw.decode("utf-8", "replace")}
         self._aside[kind].write(msgspec.json.encode(record) + b"\n")
 
     @property
     def beside(self) -> list[Path]:
         """The files beside the target that were written."""
-        return [Path(file.name) for file in self._aside.values()]
+        return [_aside(self._target, kind) for kind in self._aside]
 
-    def close(self) -> None:
-        """Close the files beside the target."""
+    def close(self, *, whole: bool) -> None:
+        """Close the files beside the target; they take their places only if all went well."""
         self._stack.close()
+        for kind in ("dropped", "bad"):
+            path = _aside(self._target, kind)
+            made = path.with_name(path.name + ".tmp")
+            if whole and kind in self._aside:
+                made.replace(path)
+            elif whole:
+                path.unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
+
+
+def _aside(target: Path, kind: str) -> Path:
+    return target.with_name(f"{target.name.removesuffix('.jsonl')}.{kind}.jsonl")
 
 
 @contextmanager
@@ -97,14 +124,23 @@ def output(target: Path, source: Source, *, force: bool) -> Iterator[Output]:
     Raises:
         UsageError: The target stands already, and is not to be overwritten.
     """
-    if target.exists() and not force:
-        raise UsageError(f"{target} stands already", fix="name another --out, or add --force")
-    for kind in ("dropped", "bad"):
-        target.with_name(f"{target.stem}.{kind}.jsonl").unlink(missing_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open_sink(target, source) as sink:
-        found = Output(target, sink)
-        try:
+    beside = [_aside(target, kind) for kind in ("dropped", "bad")]
+    for path in (target, *beside):
+        if path.exists() and not force:
+            raise UsageError(f"{path} stands already", fix="name another --out, or add --force")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no regular file", fix="name another --out")
+    if any(path.exists() and path.samefile(source.path) for path in beside):
+        raise UsageError(
+            f"--out {target} would put dropped traces over {source.path}", fix="name another --out"
+        )
+    whole = False
+    found = None
+    try:
+        with open_sink(target, source) as sink:
+            found = Output(target, sink)
             yield found
-        finally:
-            found.close()
+        whole = True
+    finally:
+        if found is not None:
+            found.close(whole=whole)

@@ -9,18 +9,22 @@ from typing import TypeVar
 import msgspec
 
 from opoi.cleaning.engine import Reader
+from opoi.errors import UsageError
 from opoi.lab.decisions import LooseReader
 from opoi.leakage.known import Known
 from opoi.registry import load_suite
 from opoi.store import Index
 from opoi.types import Review, Scenario, ToolSpec, Trace
 
-__all__ = ["PROSE", "Background", "run_of"]
+__all__ = ["PROSE", "Background"]
 
 T = TypeVar("T")
 
 PROSE = ("reasoning", "rationale", "explanation", "thought", "thoughts", "analysis", "comment")
 """Keys of a decision object that are taken for prose where nothing says which ones are."""
+
+
+_PARTS = ("scenarios.jsonl", "reviews.jsonl", "rollouts.jsonl")
 
 
 class _Settings(msgspec.Struct, frozen=True):
@@ -60,6 +64,29 @@ class Background:
         self.prose = prose or (tuple(self.suite.prose) if self.suite else PROSE)
         self.reader: Reader = self.suite or LooseReader(self.prose)
         self._of_scenario = lru_cache(maxsize=16)(self._look_up)
+
+    @classmethod
+    def of(
+        cls, source: Path, run: Path | None, *, suite: str = "", prose: tuple[str, ...] = ()
+    ) -> Background:
+        """Return what is known about the traces of a file.
+
+        Args:
+            source: The file, or a folder of files.
+            run: The run that they come from; None for the one that holds them, if any does.
+            suite: As for the class.
+            prose: As for the class.
+
+        Raises:
+            UsageError: The run that was named is none.
+        """
+        if run is not None and not any((run / name).is_file() for name in _PARTS):
+            raise UsageError(
+                f"there is no run in {run}",
+                why=f"it holds none of {', '.join(_PARTS)}",
+                fix="name the folder that `opoi run --out` wrote, or leave --run out",
+            )
+        return cls(run or run_of(source), suite=suite, prose=prose)
 
     @cached_property
     def _scenarios(self) -> Index[Scenario] | None:

@@ -14,8 +14,8 @@ from opoi import __version__
 from opoi.errors import UnknownNameError, UsageError
 from opoi.formats import Bad, open_traces
 from opoi.lab.decisions import with_decision
-from opoi.lab.files import files_of
-from opoi.lab.known import Background, run_of
+from opoi.lab.files import files_of, refuse_over
+from opoi.lab.known import Background
 from opoi.lab.models import named_model
 from opoi.lab.sets import Beside, readings, readings_table
 from opoi.lab.tables import share
@@ -46,6 +46,7 @@ class LeakOptions(Struct, frozen=True, kw_only=True):
         detectors: Ids, none for all.
         max_rate: Most traces with a leak, in percent, in [0, 100].
         strict: Suspects count as leaks.
+        allow_unreadable: Most lines that may be unreadable.
         limit: Most findings that are shown; 0 for all.
         json: File for the findings as JSON, None for none.
         junit: The same as JUnit XML.
@@ -63,6 +64,7 @@ class LeakOptions(Struct, frozen=True, kw_only=True):
     detectors: tuple[str, ...] = ()
     max_rate: float = 0.0
     strict: bool = False
+    allow_unreadable: int = 0
     limit: int = 20
     json: Path | None = None
     junit: Path | None = None
@@ -76,8 +78,12 @@ class LeakOptions(Struct, frozen=True, kw_only=True):
     judge: Mapping[str, Any] = field(default_factory=dict)
 
 
-def leak_session(options: LeakOptions) -> bool:
-    """Look for leaks, show and write what is found; return whether more traces leak than may.
+ABOVE, UNREADABLE = 1, 3
+"""Exit statuses of the gate: more traces leak than may; more lines could not be read than may."""
+
+
+def leak_session(options: LeakOptions) -> int:
+    """Look for leaks, show and write what is found; return 0, `ABOVE` or `UNREADABLE`.
 
     Raises:
         OpoiError: Something that was named is not there or does not fit.
@@ -86,7 +92,9 @@ def leak_session(options: LeakOptions) -> bool:
 
     console = Console(highlight=False)
     detectors = chosen(options.detectors)
-    background = Background(options.run or run_of(options.source), suite=options.suite, prose=options.prose)
+    for path in (options.json, options.junit, options.sarif):
+        refuse_over(path, files_of(options.source))
+    background = Background.of(options.source, options.run, suite=options.suite, prose=options.prose)
     judge = _judge(options.judge, background)
     survey = _survey(options, (*detectors, *judge), background)
     if not survey.checked:
@@ -110,7 +118,10 @@ def leak_session(options: LeakOptions) -> bool:
         f"{'above' if above else 'within'} --max-rate {options.max_rate:g} %",
         style="bold red" if above else "bold green",
     )
-    return above
+    unread = len(survey.bad)
+    if unread > options.allow_unreadable:
+        console.print(f"{unread} lines could not be read (--allow-unreadable {options.allow_unreadable})")
+    return ABOVE if above else UNREADABLE if unread > options.allow_unreadable else 0
 
 
 class _Survey(Struct):
@@ -143,7 +154,7 @@ def _survey(options: LeakOptions, detectors: tuple[Detector, ...], background: B
         try:
             for item in open_traces(file, format=options.format):
                 if isinstance(item, Bad):
-                    survey.bad.append((file.name, item.line, item.why))
+                    survey.bad.append((str(file), item.line, item.why))
                     continue
                 watch.advance()
                 trace = with_decision(item.trace, background.reader)
@@ -154,7 +165,7 @@ def _survey(options: LeakOptions, detectors: tuple[Detector, ...], background: B
                 found = tuple(find_all(trace, background.known(trace), detectors))
                 if options.beside != Beside():
                     survey.traces.append(trace)
-                survey.checked.append(Checked(file.name, item.line, trace.id, found))
+                survey.checked.append(Checked(str(file), item.line, trace.id, found))
         finally:
             watch.close()
     return survey
@@ -177,7 +188,7 @@ def chosen(names: Sequence[str]) -> tuple[Detector, ...]:
     for name in names:
         if name not in by_id:
             raise UnknownNameError("detector", name, by_id)
-    return tuple(by_id[name] for name in names) if names else tuple(DETECTORS)
+    return tuple(by_id[name] for name in dict.fromkeys(names)) if names else tuple(DETECTORS)
 
 
 def _judge(given: Mapping[str, Any], background: Background) -> tuple[Judge, ...]:
@@ -200,7 +211,7 @@ def _lacking(detectors: Sequence[Detector], background: Background) -> Iterator[
 def _tell(options: LeakOptions, survey: _Survey, background: Background, console: Console) -> None:
     """Print what was found, then how much of each kind."""
     for file, line, why in survey.bad[:_NAMED]:
-        console.print(f"{file}:{line}: {why}", markup=False, style="yellow")
+        console.print(f"{file}:{line}: {why}", markup=False, style="yellow", soft_wrap=True)
     if len(survey.bad) > _NAMED:
         console.print(f"... {len(survey.bad) - _NAMED} more lines could not be read", style="yellow")
     shown = 0
@@ -257,15 +268,16 @@ def _write(options: LeakOptions, survey: _Survey, found: Sequence[Reading], cons
         "leaking": survey.leaking(strict=strict),
         "max_rate": options.max_rate / 100,
         "strict": strict,
+        "dropped_before": dict(survey.skipped),
         "unreadable": [{"file": file, "line": line, "why": why} for file, line, why in survey.bad],
     }
     docs = {detector.id: detector.doc for detector in survey.detectors}
     bodies: list[tuple[Path | None, Callable[[], bytes]]] = [
         (options.json, lambda: as_json(checked, found, summary)),
         (options.junit, lambda: as_junit(checked, strict=strict, bad=survey.bad)),
-        (options.sarif, lambda: as_sarif(checked, docs, version=__version__)),
+        (options.sarif, lambda: as_sarif(checked, docs, version=__version__, strict=strict, bad=survey.bad)),
     ]
     for path, body in bodies:
         if path is not None:
             write_atomic(path, [body()])
-            console.print(f"wrote {path}", markup=False)
+            console.print(f"wrote {path}", markup=False, soft_wrap=True)

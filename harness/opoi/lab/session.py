@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ from msgspec import Struct
 from opoi.cleaning.library import Library, load_rules
 from opoi.cleaning.pieces import changes
 from opoi.errors import OpoiError, UsageError
-from opoi.formats import Bad, open_traces
+from opoi.formats import Bad, Record, open_traces
 from opoi.lab.clean import Bench, Outcome, Tally
-from opoi.lab.files import files_of, output, target_of
-from opoi.lab.known import Background, run_of
+from opoi.lab.files import Output, files_of, output, refuse_over, target_of
+from opoi.lab.known import Background
 from opoi.lab.models import named_model
 from opoi.lab.tables import rule_table, totals_table
 from opoi.progress import watcher
@@ -88,7 +88,7 @@ def clean_session(options: CleanOptions) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    background = Background(options.run or run_of(options.source), suite=options.suite, prose=options.prose)
+    background = Background.of(options.source, options.run, suite=options.suite, prose=options.prose)
     if options.compare:
         from opoi.lab.compare import compare
 
@@ -97,40 +97,49 @@ def clean_session(options: CleanOptions) -> None:
     elif options.watch:
         _watch(options, background, console)
     else:
-        _once(options, load_rules(options.rules), background, console)
+        _once(options, load_rules(options.rules), background, console, set())
 
 
-def _once(options: CleanOptions, library: Library, background: Background, console: Console) -> None:
-    """Clean everything once, and tell."""
+def _once(
+    options: CleanOptions, library: Library, background: Background, console: Console, mine: set[Path]
+) -> None:
+    """Clean everything once, and tell; `mine` are files that this session wrote and may write again."""
+    files = files_of(options.source)
+    for path in (options.html, options.json):
+        refuse_over(path, (*files, *library.files))
     bench = Bench(library, background, model=_model(options, background))
     teller = _Teller(options, bench, console)
-    files = files_of(options.source)
-    written: list[Path] = []
     for file in files:
         source = open_traces(file, format=options.format)
-        target = target_of(options.out, file, many=len(files) > 1) if options.out else None
+        target = target_of(options.out, file, many=options.source.is_dir()) if options.out else None
+        if target is not None and options.watch:
+            refuse_over(target, files)
+        force = options.force or target in mine
         watch = watcher(quiet=options.quiet).start(f"clean {file.name}", 0)
-        opened = output(target, source, force=options.force or options.watch) if target else nullcontext()
         try:
-            with opened as out:
+            with output(target, source, force=force) if target else nullcontext() as out:
                 for item in source:
-                    if isinstance(item, Bad):
-                        teller.tell_bad(file, item)
-                        if out:
-                            out.take_bad(item)
-                        continue
-                    outcome = bench.clean(item)
-                    teller.tell(file, outcome)
-                    if out:
-                        out.take(outcome)
+                    _take(item, file, bench, teller, out)
                     watch.advance()
-            if target and out:
-                written += [target, *out.beside]
         finally:
             watch.close()
+        if target and out:
+            mine.update((target, *out.beside))
+            teller.written += [target, *out.beside]
     teller.close()
-    for path in written:
-        console.print(f"wrote {path}", markup=False)
+
+
+def _take(item: Record | Bad, file: Path, bench: Bench, teller: _Teller, out: Output | None) -> None:
+    """Clean, tell and write one record, or put aside what is none."""
+    if isinstance(item, Bad):
+        teller.tell_bad(file, item)
+        if out:
+            out.take_bad(item)
+        return
+    outcome = bench.clean(item)
+    teller.tell(file, outcome)
+    if out:
+        out.take(outcome)
 
 
 def _model(options: CleanOptions, background: Background) -> Model | None:
@@ -154,8 +163,8 @@ class _Teller:
     def __init__(self, options: CleanOptions, bench: Bench, console: Console) -> None:
         self.tally = Tally(bench.library)
         self._options, self._bench, self._console = options, bench, console
+        self.written: list[Path] = []
         self._shown = 0
-        self._left_out = 0
         self._page: list[Any] = []
 
     def tell(self, file: Path, outcome: Outcome) -> None:
@@ -165,23 +174,28 @@ class _Teller:
             return
         options = self._options
         label = f"{file.name}:{outcome.record.line}"
+        on_page = bool(options.html) and _within(len(self._page), options.limit, PAGE)
+        here = options.explain and _within(self._shown, options.limit, SHOWN)
+        self._shown += 1
+        if not (on_page or here):
+            return
         done = changes(outcome.record.trace, outcome.cleaned.edits, self._bench.prose)
-        if options.html and _within(len(self._page), options.limit, PAGE):
+        if on_page:
             from opoi.report.diff_page import Shown
 
             self._page.append(Shown(label, outcome.cleaned, tuple(done)))
-        if options.explain and _within(self._shown, options.limit, SHOWN):
+        if here:
             from opoi.report.word_diff import explained
 
             for line in explained(label, outcome.cleaned, done, colour=self._console.is_terminal):
                 self._console.print(line, soft_wrap=True)
-        self._shown += 1
 
     def tell_bad(self, file: Path, bad: Bad) -> None:
         """Count one line that could not be read; name the first few."""
         self.tally.bad += 1
         if self.tally.bad <= _NAMED:
-            self._console.print(f"{file.name}:{bad.line}: {bad.why}", markup=False, style="yellow")
+            line = f"{file.name}:{bad.line}: {bad.why}"
+            self._console.print(line, markup=False, style="yellow", soft_wrap=True)
         elif self.tally.bad == _NAMED + 1:
             self._console.print(
                 "... more lines that could not be read: --out keeps them aside", style="yellow"
@@ -204,10 +218,12 @@ class _Teller:
             left_out = self._shown - len(self._page)
             page = render_diffs(self._page, title=title, tables=tables, left_out=left_out)
             write_atomic(options.html, [page.encode()])
-            self._console.print(f"wrote {options.html}", markup=False)
+            self.written.append(options.html)
         if options.json:
             write_atomic(options.json, [encode(self.tally.summary(library.name)) + b"\n"])
-            self._console.print(f"wrote {options.json}", markup=False)
+            self.written.append(options.json)
+        for path in self.written:
+            self._console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
 def _within(count: int, limit: int | None, otherwise: int) -> bool:
@@ -218,25 +234,27 @@ def _within(count: int, limit: int | None, otherwise: int) -> bool:
 
 def _watch(options: CleanOptions, background: Background, console: Console) -> None:
     """Clean again whenever a rule file is saved, until Ctrl-C."""
-    files: tuple[Path, ...] = tuple(Path(name) for name in options.rules if name.endswith(".toml"))
+    mine: set[Path] = set()
     try:
         while True:
-            seen = _stamps(files)
+            files: list[Path] = []
             console.clear()
             try:
-                library = load_rules(options.rules, fresh=True)
-                files = library.files
-                _once(options, library, background, console)
+                library = load_rules(options.rules, fresh=True, read=files)
+                seen = _stamps(files)
+                _once(options, library, background, console, mine)
             except OpoiError as error:
+                seen = _stamps(files)
                 console.print(f"error: {error}", markup=False, style="red", soft_wrap=True)
-            console.print(f"watching {', '.join(path.name for path in files)}; Ctrl-C ends it", style="dim")
+            names = ", ".join(path.name for path in files)
+            console.print(f"watching {names}; Ctrl-C ends it", style="dim", markup=False)
             while _stamps(files) == seen:
                 time.sleep(0.2)
     except KeyboardInterrupt:
         console.print("\nno longer watching")
 
 
-def _stamps(files: tuple[Path, ...]) -> list[tuple[int, int]]:
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int]]:
     """Return when each file was written and how long it is; zeros for one that is not there."""
     found = []
     for path in files:

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from opoi.cleaning.library import load_rules
 from opoi.errors import UsageError
-from opoi.lab.known import Background, run_of
+from opoi.lab.files import files_of, refuse_over
+from opoi.lab.known import Background
 from opoi.lab.reading import base_file, traces_of
 from opoi.lab.suggest import as_toml, suggest
 from opoi.leakage.detectors import find_all
@@ -33,6 +34,7 @@ class SuggestOptions(Struct, frozen=True, kw_only=True):
         suite: Reference of the suite, `""` for the run's.
         prose: Keys that hold prose, none for the suite's.
         quiet: Show no progress.
+        force: Overwrite what stands at `out`.
     """
 
     source: Path
@@ -45,6 +47,7 @@ class SuggestOptions(Struct, frozen=True, kw_only=True):
     suite: str = ""
     prose: tuple[str, ...] = ()
     quiet: bool = False
+    force: bool = False
 
 
 def suggest_session(options: SuggestOptions) -> None:
@@ -53,7 +56,10 @@ def suggest_session(options: SuggestOptions) -> None:
     Raises:
         OpoiError: Something that was named is not there, or scikit-learn is not installed.
     """
-    background = Background(options.run or run_of(options.source), suite=options.suite, prose=options.prose)
+    refuse_over(options.out, files_of(options.source))
+    if options.out is not None and options.out.exists() and not options.force:
+        raise UsageError(f"{options.out} stands already", fix="name another --out, or add --force")
+    background = Background.of(options.source, options.run, suite=options.suite, prose=options.prose)
     progress = watcher(quiet=options.quiet)
     base_path = options.base or base_file(background)
     if base_path is None:

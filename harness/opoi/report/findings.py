@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from opoi.types import Finding, Reading
 
@@ -39,12 +41,17 @@ class Checked(Struct, frozen=True):
 
 
 def as_json(checked: Sequence[Checked], readings: Sequence[Reading], summary: Mapping[str, object]) -> bytes:
-    """Return everything as one JSON document: `summary`, `readings`, and `traces` with findings."""
-    found = [one for one in checked if one.findings]
-    return msgspec.json.format(
-        msgspec.json.encode({"summary": summary, "readings": readings, "traces": found}, order="sorted"),
-        indent=1,
-    )
+    """Return everything as one JSON document: `summary`, `readings`, and `traces` with findings.
+
+    Every field is there, those that hold their default too.
+    """
+    found = [
+        {**asdict(one), "findings": [asdict(finding) for finding in one.findings]}
+        for one in checked
+        if one.findings
+    ]
+    whole = {"summary": summary, "readings": [asdict(each) for each in readings], "traces": found}
+    return msgspec.json.format(msgspec.json.encode(whole, order="sorted"), indent=1)
 
 
 def as_junit(checked: Sequence[Checked], *, strict: bool, bad: Iterable[tuple[str, int, str]] = ()) -> bytes:
@@ -85,7 +92,14 @@ def as_junit(checked: Sequence[Checked], *, strict: bool, bad: Iterable[tuple[st
 _COUNTED = {"failures": "failure", "errors": "error"}
 
 
-def as_sarif(checked: Sequence[Checked], rules: Mapping[str, str], *, version: str) -> bytes:
+def as_sarif(
+    checked: Sequence[Checked],
+    rules: Mapping[str, str],
+    *,
+    version: str,
+    strict: bool = False,
+    bad: Iterable[tuple[str, int, str]] = (),
+) -> bytes:
     """Return a SARIF log: a result for each finding, `error` for leaks and `warning` for suspects.
 
     A place in a conversation is told as a logical location, the line of the file as the physical one.
@@ -94,18 +108,17 @@ def as_sarif(checked: Sequence[Checked], rules: Mapping[str, str], *, version: s
         checked: All traces.
         rules: Detector id -> what a finding of it says.
         version: Of this tool.
+        strict: Suspects are errors too.
+        bad: File, line and reason of what could not be read: notifications.
     """
     results = [
         {
             "ruleId": finding.detector,
-            "level": "error" if finding.grade == "leak" else "warning",
+            "level": "error" if strict or finding.grade == "leak" else "warning",
             "message": {"text": f"{finding.kind}: {finding.text!r} ({finding.why})"},
             "locations": [
                 {
-                    "physicalLocation": {
-                        "artifactLocation": {"uri": one.file.replace("\\", "/")},
-                        "region": {"startLine": max(1, one.line)},
-                    },
+                    "physicalLocation": _physical(one.file, one.line),
                     "logicalLocations": [{"fullyQualifiedName": _place(finding), "kind": "member"}],
                 }
             ],
@@ -118,12 +131,29 @@ def as_sarif(checked: Sequence[Checked], rules: Mapping[str, str], *, version: s
         "version": version,
         "rules": [{"id": name, "shortDescription": {"text": doc}} for name, doc in rules.items()],
     }
-    log = {
-        "$schema": SARIF_SCHEMA,
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    unread = [
+        {
+            "level": "error",
+            "message": {"text": why},
+            "locations": [{"physicalLocation": _physical(file, line)}],
+        }
+        for file, line, why in bad
+    ]
+    invocation = {"executionSuccessful": not unread, "toolExecutionNotifications": unread}
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "invocations": [invocation],
+        "results": results,
     }
+    log = {"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
     return msgspec.json.format(msgspec.json.encode(log), indent=1)
+
+
+def _physical(file: str, line: int) -> dict[str, object]:
+    """Return the place of a record; only in files of lines does its number stand for one."""
+    place: dict[str, object] = {"artifactLocation": {"uri": quote(file.replace("\\", "/"))}}
+    return {**place, "region": {"startLine": max(1, line)}} if file.endswith(".jsonl") else place
 
 
 def _place(finding: Finding) -> str:

@@ -13,7 +13,8 @@ from opoi.types import Cleaned
 __all__ = ["diff_text", "explained"]
 
 CONTEXT = 80
-"""Most characters of unchanged text that are shown on either side of a change."""
+"""Most characters that are shown of an unchanged text on either side of a change, and at either end of a
+long one that was cut."""
 
 
 def explained(label: str, cleaned: Cleaned, changes: Sequence[Change], *, colour: bool) -> list[Text]:
@@ -30,7 +31,8 @@ def explained(label: str, cleaned: Cleaned, changes: Sequence[Change], *, colour
         head.append(f"  dropped: {visible(cleaned.trace.drop)}", style="bold red" if colour else "")
         if cleaned.dropped_by:
             said = f" for {visible(cleaned.dropped_for)!r}" if cleaned.dropped_for else ""
-            head.append(f" by {visible(cleaned.dropped_by)}{said}")
+            where = f" in {visible(cleaned.dropped_at)}" if cleaned.dropped_at else ""
+            head.append(f" by {visible(cleaned.dropped_by)}{said}{where}")
     lines = [head]
     for change in changes:
         line = Text(f"  message {change.message}, {visible(change.region)}: ", style="dim")
@@ -47,17 +49,17 @@ def diff_text(pieces: Sequence[Piece], *, colour: bool) -> Text:
             line.append(_shortened(text, first=index == 0, last=index == len(pieces) - 1), style="none")
             continue
         if colour:
-            line.append(text, style="red strike" if piece.kind == "cut" else "green")
+            line.append(_shortened(text), style="red strike" if piece.kind == "cut" else "green")
         else:
-            line.append(f"[-{text}-]" if piece.kind == "cut" else f"{{+{text}+}}")
+            line.append(f"[-{_shortened(text)}-]" if piece.kind == "cut" else f"{{+{_shortened(text)}+}}")
         following = pieces[index + 1] if index + 1 < len(pieces) else None
         if following is None or following.kind == "kept" or following.rule != piece.rule:
             line.append(f"<{visible(piece.rule)}>", style="cyan" if colour else "")
     return line
 
 
-def _shortened(text: str, *, first: bool, last: bool) -> str:
-    """Return unchanged text with its middle (or its far end) left out where it is long."""
+def _shortened(text: str, *, first: bool = False, last: bool = False) -> str:
+    """Return a text with its middle (or its far end) left out where it is long."""
     if len(text) <= CONTEXT * (1 if first or last else 2):
         return text
     if first:

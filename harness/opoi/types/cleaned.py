@@ -40,11 +40,13 @@ class Reject(Value, frozen=True, kw_only=True):
         rule: Id of the rule.
         reason: Under which the drop is counted.
         text: What of the trace made the rule want it, for people; may be empty.
+        place: Where that stands, for people; may be empty.
     """
 
     rule: str
     reason: str
     text: str = ""
+    place: str = ""
 
 
 class Cleaned(Value, frozen=True, kw_only=True):
@@ -60,6 +62,7 @@ class Cleaned(Value, frozen=True, kw_only=True):
         usage: Cost of the model calls that cleaning made.
         dropped_by: Id of the rule that dropped it, `""` if none did.
         dropped_for: What of the trace made it do so.
+        dropped_at: Where that stands.
     """
 
     trace: Trace
@@ -71,6 +74,7 @@ class Cleaned(Value, frozen=True, kw_only=True):
     usage: Usage = Usage()
     dropped_by: str = ""
     dropped_for: str = ""
+    dropped_at: str = ""
 
     @property
     def kept(self) -> bool:
