@@ -238,3 +238,31 @@ def test_the_level_c2_is_the_built_in_rule_file(ads: Suite, run: Path, tmp_path:
         return [(one.trace, tuple(edit.rule for edit in one.edits)) for one in every]
 
     assert clean_with("C2") == clean_with(str(rules))
+
+
+def test_watching_never_writes_over_what_it_reads(run: Path, tmp_path: Path, opoi: Call) -> None:
+    source = tmp_path / "in.jsonl"
+    body = (run / "datasets/opoi.openai.jsonl").read_bytes()
+    source.write_bytes(body)
+    code, said = opoi("clean", source, "--out", source, "-q")
+    assert code == 2
+    assert "--force" in said
+    beside = tmp_path / "x.dropped.jsonl"
+    beside.write_bytes(body)
+    for words in (["--out", tmp_path / "x.jsonl", "--force"], ["--json", beside], ["--html", "/dev/null"]):
+        code, said = opoi("clean", beside, "-q", *words)
+        assert code == 2, said
+    assert beside.read_bytes() == source.read_bytes() == body
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--compare", "residue", "leaks", "--html", "x.html"],
+        ["--calibrate", "--explain"],
+        ["--run", "nowhere"],
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(words: list[str], run: Path, opoi: Call) -> None:
+    code, said = opoi("clean", run / "traces/opoi.jsonl", "-q", *words)
+    assert code == 2, said

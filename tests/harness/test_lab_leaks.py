@@ -146,3 +146,44 @@ def test_a_detector_that_lacks_what_it_needs_is_named(run: Path, tmp_path: Path,
     for detector in DETECTORS:
         if set(detector.needs) & {"scenario", "verdict", "base", "suite"}:
             assert f"the detector {detector.id} says nothing here" in said
+
+
+def test_lines_that_could_not_be_read_close_the_gate(run: Path, tmp_path: Path, opoi: Call) -> None:
+    source, sarif = tmp_path / "in.jsonl", tmp_path / "out.sarif"
+    good = (run / "rollouts.jsonl").read_bytes().splitlines()[0]
+    source.write_bytes(good + b'\n{"id": 3\n')
+    code, said = opoi("leaks", source, "-q", "--sarif", sarif)
+    assert code == 3
+    assert "1 lines could not be read" in said
+    (notified,) = json.loads(sarif.read_text())["runs"][0]["invocations"][0]["toolExecutionNotifications"]
+    assert notified["locations"][0]["physicalLocation"]["region"]["startLine"] == 2
+    assert opoi("leaks", source, "-q", "--allow-unreadable", 1)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--max-rate", "nan"],
+        ["--run", "nowhere"],
+        ["--json", "SOURCE"],
+        ["--sarif", "/dev/null"],
+        ["--calibrate", "--junit", "x.xml"],
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_is_not_what_the_gate_says(
+    words: list[str], run: Path, tmp_path: Path, opoi: Call
+) -> None:
+    source = tmp_path / "in.jsonl"
+    body = (run / "rollouts.jsonl").read_bytes()
+    source.write_bytes(body)
+    code, said = opoi("leaks", source, "-q", *(str(source) if word == "SOURCE" else word for word in words))
+    assert code == 2, said
+    assert source.read_bytes() == body
+
+
+def test_every_field_of_a_find_is_in_the_json(run: Path, tmp_path: Path, opoi: Call) -> None:
+    found = tmp_path / "found.json"
+    opoi("leaks", run / "traces/opoi.jsonl", "-q", "--json", found)
+    for one in json.loads(found.read_text())["traces"]:
+        for finding in one["findings"]:
+            assert set(finding) == set(Finding.__struct_fields__)

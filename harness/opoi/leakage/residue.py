@@ -2,7 +2,9 @@
 
 What the built-in cleaning rules match, and beyond: families of phrases (`phrases.toml`) that are products of
 lists, a source of knowledge times a verb, so that wording nobody has listed is caught too; in English and six
-other languages, within a sentence or across two, in prose, JSON names and values, tool calls and nested runs.
+other languages, within a sentence (also as parts in any order) or across two, in prose, JSON names and
+values, tool calls and nested runs. Where the sentence names a source that anyone can see, a proof is only
+a suspicion.
 Everything is RE2 on folded text: linear, and no look-alike letter or invisible mark hides anything.
 
 Methods specification 5.8, L1. What no word shows (a decision taken because of a note, reasons made up for
@@ -42,6 +44,8 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-/.:#]+")
 
 
 class _Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Patterns of one sort; `phrases.toml` says what each field means."""
+
     id: str
     grade: Grade
     where: Where
@@ -53,8 +57,11 @@ class _Family(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Honest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Words of honest authors: they excuse what touches them, or weaken what shares their sentence."""
+
     patterns: tuple[str, ...]
     scope: Literal["match", "sentence"] = "match"
+    unless: str = ""
 
 
 class _Bank(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,14 +166,25 @@ class _Excuses(NamedTuple):
 
 
 def _honest(plain: str, spans: Sequence[tuple[int, int]], rules: _Rules) -> _Excuses:
+    """Return where a text is excused; a sentence with visible sources is taken once, however many it has."""
     found = _Excuses(Covered(), Covered())
+    sourced: set[int] = set()
     for index, start, end in rules.honest.find(plain):
-        if rules.excuses[index] == "match":
+        scope, unless = rules.excuses[index]
+        if unless is not None and unless.search(plain[start:end]):
+            continue
+        if scope == "match":
             found.words.add(start, end)
         else:
-            place = bisect_right(spans, start, key=lambda span: span[0]) - 1
-            found.sourced.add(*spans[place])
+            sourced.add(_sentence_at(start, spans))
+    for place in sorted(sourced):
+        found.sourced.add(*spans[place])
     return found
+
+
+def _sentence_at(place: int, spans: Sequence[tuple[int, int]]) -> int:
+    """Return which of the sentences, which follow one another, a place is in."""
+    return bisect_right(spans, place, key=lambda span: span[0]) - 1
 
 
 def _raw_matches(
@@ -195,8 +213,7 @@ def _together(
     places: dict[int, dict[int, tuple[int, int]]] = {}
     for part, start, end in rules.parts.find(plain):
         if not honest.words.touches(start, end):
-            place = bisect_right(spans, start, key=lambda span: span[0]) - 1
-            places.setdefault(part, {}).setdefault(place, (start, end))
+            places.setdefault(part, {}).setdefault(_sentence_at(start, spans), (start, end))
     for family, parts in rules.sums:
         if not all(part in places for part in parts) or not _counts(family, text):
             continue
@@ -300,7 +317,7 @@ class _Rules(NamedTuple):
     then: Scanner
     sums: list[tuple[_Family, tuple[int, ...]]]
     parts: Scanner
-    excuses: list[str]
+    excuses: list[tuple[str, re.Pattern[str] | None]]
     honest: Scanner
 
 
@@ -322,7 +339,7 @@ def _rules(actions: tuple[str, ...]) -> _Rules:
     double = [(family, pair) for family in bank.family for pair in family.pairs]
     sums = [(family, parts) for family in bank.family for parts in family.together]
     parts = sorted({part for _, each in sums for part in each})
-    excuses = [(honest.scope, pattern) for honest in bank.honest for pattern in honest.patterns]
+    excuses = [(honest, pattern) for honest in bank.honest for pattern in honest.patterns]
 
     def scanner(patterns: Sequence[str]) -> Scanner:
         return Scanner([(_filled(pattern, actions), False) for pattern in patterns])
@@ -335,9 +352,13 @@ def _rules(actions: tuple[str, ...]) -> _Rules:
         scanner([pair[1] for _, pair in double]),
         [(family, tuple(parts.index(part) for part in each)) for family, each in sums],
         scanner(parts),
-        [scope for scope, _ in excuses],
+        [(honest.scope, _pattern(honest.unless)) for honest, _ in excuses],
         scanner([pattern for _, pattern in excuses]),
     )
+
+
+def _pattern(text: str) -> re.Pattern[str] | None:
+    return re.compile(text, re.IGNORECASE) if text else None
 
 
 def _filled(pattern: str, actions: tuple[str, ...]) -> str:
