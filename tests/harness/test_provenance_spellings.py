@@ -285,8 +285,8 @@ def test_a_fraction_in_words_without_any_source_claims_nothing():
 
 def test_a_round_number_is_secret_only_where_nothing_legal_is_near():
     hidden = world(hide(4830.37))
-    assert sources(said("It made about 4,800."), hidden) == ["hindsight"]
-    assert sources(said("It made about 4,800.", facts=[Fact("c2", "sum", "", 4811.0, "USD")]), hidden) == [
+    assert sources(said("It made about $4,800."), hidden) == ["hindsight"]
+    assert sources(said("It made about $4,800.", facts=[Fact("c2", "sum", "", 4811.0, "USD")]), hidden) == [
         "observed"
     ]
 

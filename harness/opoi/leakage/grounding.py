@@ -20,7 +20,9 @@ class Grounding:
 
     Kinds are `hindsight`, `external` and `oracle` (leaks), `ambiguous` and `fabricated` (suspects). Without a
     scenario nothing is known to be hidden: what only the injected text of the trace itself says is `oracle`,
-    anything else without a source `fabricated`.
+    anything else without a source `fabricated`. A claim that a legal source explains is no finding, and
+    neither are free arithmetic on hidden values and other words for a hidden cause: where nothing is found
+    there may still be a leak.
     """
 
     id = "provenance"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-__all__ = ["Reason", "Repeated", "find_causes", "reason_of", "sentences", "stem", "stems"]
+__all__ = ["Reason", "Repeated", "find_causes", "reason_of", "sentence_at", "sentences", "stem", "stems"]
 
 _CAUSE = re.compile(
     r"\b(?:because|since|due to|owing to|caused by|driven by|thanks to|after|as a result|result of|explain\w*"
@@ -144,6 +144,11 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         if text[start:end].strip():
             yield start + len(text[start:end]) - len(text[start:end].lstrip()), end
         start = end if match is None else match.end()
+
+
+def sentence_at(text: str, place: int) -> str:
+    """Return the sentence of a text that holds a place, `""` where none does."""
+    return next((text[start:end] for start, end in sentences(text) if start <= place < end), "")
 
 
 def stems(text: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ __all__ = [
     "id_shapes",
     "number_of",
     "plain_number",
+    "printed_digits",
     "rounded",
     "without_ids",
 ]
@@ -47,7 +48,8 @@ class Claimed(Struct, frozen=True):
         unit: Unit of a number.
         days: ISO days that a date can mean, the most likely first.
         vague: A round word (`a third`): it claims nothing by itself, but may tell what is hidden.
-        other: What the same characters mean where the comma marks decimals, if that is possible.
+        as_decimal_comma: What the same characters mean where the comma marks decimals (`1,391` and `1.391`),
+            if that is possible: not for an amount such as `$47,400`.
         start: First character of the claim in the text.
         end: One past the last.
     """
@@ -60,7 +62,7 @@ class Claimed(Struct, frozen=True):
     unit: Unit = ""
     days: tuple[str, ...] = ()
     vague: bool = False
-    other: Claimed | None = None
+    as_decimal_comma: Claimed | None = None
     start: int = 0
     end: int = 0
 
@@ -76,10 +78,17 @@ _SPAN = re.compile(
 )
 _TIMED = re.compile(r"[\s-]+" + _SPAN_UNIT + r"\b", re.IGNORECASE)
 _MARKER = re.compile(r"^\s*(?:step\s+)?\d{1,2}[.):](?=\s)", re.IGNORECASE | re.MULTILINE)
+_OPERAND = (
+    r"(?:[\d$\u20ac\u00a3(]|(?:USD|EUR|GBP)\s"
+    r"|(?:two|three|four|five|six|seven|eight|nine|ten|twelve|fourteen|thirty)\b)"
+)
+_FACTOR = rf"[x\u00d7](?![A-Za-z0-9])|\s[x\u00d7](?![A-Za-z0-9]|\s*{_OPERAND})|\s?times\b(?!\s+{_OPERAND})"
+"""A factor such as `2.1x`; in `52.10 x 6` the sign stands between two numbers and is the unit of none."""
+
 _AFTER = (
     r"\s?[%\u2030\u00a2\u20ac]|\s?(?:percent(?:age\spoints?)?|per\s(?:cent|mille?)|pct|pp|prozent(?:punkte)?|"
     r"por\sciento|pour\scent|bps?|basis[\s-]points?|basispunkte?|permille|promille)\b"
-    r"|\s?[x\u00d7](?![A-Za-z0-9])|\s?times\b|-?fold\b|-?fach\b|\sveces\b"
+    rf"|{_FACTOR}|-?fold\b|-?fach\b|\sveces\b"
     r"|\s?(?:USD|EUR|GBP|dollars?|euros?|pounds|d\u00f3lares|cents?|c\u00e9ntimos|centavos)\b"
 )
 _NUMBER = re.compile(
@@ -91,7 +100,7 @@ _NUMBER = re.compile(
     r"(?P<scale>[kK](?![A-Za-z0-9])|[mM](?![A-Za-z0-9])|(?:bn|B)(?![A-Za-z0-9])"
     r"|\s?(?i:hundred|thousand|million|mio\.?|tausend|millionen|mil|millones|dozen)\b)?"
     rf"(?P<after>(?i:{_AFTER}))?"
-    r"(?![A-Za-z0-9_])(?!\.\d)",
+    r"(?:(?![A-Za-z0-9_])|(?(before)(?=x[\d$])|(?!)))(?!\.\d)",
 )
 _WORD_AFTER = re.compile(_AFTER, re.IGNORECASE)
 _SWAPPED = re.compile(r"\d{1,3}(?:[.,]\d{3})")
@@ -155,6 +164,11 @@ def plain_number(value: float) -> str:
     """Return the magnitude of a number in digits, without an exponent."""
     text = repr(abs(value))
     return text if "e" not in text and "n" not in text else f"{abs(value):f}"
+
+
+def printed_digits(value: float) -> int:
+    """Return how many significant digits a number has, without zeros at its end."""
+    return len(plain_number(value).removesuffix(".0").replace(".", "").strip("0")) or 1
 
 
 def rounded(claim: Claimed) -> Claimed | None:
@@ -281,9 +295,10 @@ def _small(claim: Claimed) -> bool:
 def _number(match: re.Match[str]) -> Claimed:
     raw = match["digits"]
     claim = _read(match, _plain(raw))
-    if _SWAPPED.fullmatch(raw) and not raw.startswith("0"):
+    amount = match["before"] and "," in raw
+    if _SWAPPED.fullmatch(raw) and not raw.startswith("0") and not amount:
         swapped = raw.replace(",", ".") if "," in raw else raw.replace(".", "")
-        claim = msgspec.structs.replace(claim, other=_read(match, swapped))
+        claim = msgspec.structs.replace(claim, as_decimal_comma=_read(match, swapped))
     return claim
 
 
@@ -328,6 +343,6 @@ def _unit(before: str | None, after: str | None) -> tuple[Unit, float]:
         return "%", 0.01
     if _CENTS.match(mark):
         return "currency", 0.01
-    if mark and _TIMES.fullmatch(mark):
+    if mark and not before and _TIMES.fullmatch(mark):
         return "x", 1.0
     return ("currency", 1.0) if before or mark else ("", 1.0)

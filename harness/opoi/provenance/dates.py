@@ -41,7 +41,12 @@ _CAPITAL = ("may", "march", "mar", "mars", "mai")
 
 _MONTH = "|".join(sorted(_MONTHS, key=lambda name: (-len(name), name)))
 _DIGIT = re.compile(r"\d")
-_ISO = re.compile(r"(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-])")
+_ISO = re.compile(
+    r"(?<![\w-])(\d{4}-\d{2}-\d{2})"
+    r"(?:(?:[Tt]\d{2}:?| \d{2}:)[0-5]\d(?::?\d{2}(?:[.,]\d+)?)?(?:[Zz]|\s?[+-]\d{2}:?\d{2})?)?(?![\w-])"
+)
+"""A day, with a time as in ISO 8601 (`2025-03-20T10:00:00Z`) or without."""
+
 _YEAR_FIRST = re.compile(r"(?<![\w/.-])(\d{4})([/.])(\d{1,2})\2(\d{1,2})(?![\w/])")
 _WEEK = re.compile(r"(?<![\w-])(\d{4})-?W(\d{2})(?:-([1-7]))?(?![\w-])")
 _NUMERIC = re.compile(r"(?<![\w/.,-])(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})(?![\w/-]|\.\d)")
@@ -112,7 +117,7 @@ def find_dates(text: str, *, as_of: str = "") -> Iterator[Dated]:
 
 
 def _iso(match: re.Match[str], _: str) -> tuple[str, ...]:
-    return (match[0],)
+    return (match[1],)
 
 
 def _year_first(match: re.Match[str], _: str) -> tuple[str, ...]:

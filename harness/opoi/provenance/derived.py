@@ -123,11 +123,7 @@ class Derived:
 
     def restates(self, claim: Claimed) -> Derivation | None:
         """Return the arithmetic that gives the claim, rounded to the digits it prints, None without any."""
-        for reading in (claim, claim.other):
-            found = None if reading is None else self._look_up(reading)
-            if found is not None:
-                return found
-        return None
+        return self._look_up(claim)
 
     def rounds(self, claim: Claimed) -> Derivation | None:
         """The same for a round whole number, exact only to its last digit that is not 0."""

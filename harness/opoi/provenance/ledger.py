@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -14,6 +14,8 @@ from opoi.folding import fold
 from opoi.provenance.claims import Claimed, find_numbers
 from opoi.provenance.dates import find_dates
 from opoi.provenance.derived import Derived
+from opoi.provenance.echoes import Told
+from opoi.provenance.periods import named_steps
 from opoi.provenance.points import Setting
 from opoi.provenance.sources import UnitClass, Values, numeric
 from opoi.provenance.texts import observed
@@ -39,6 +41,8 @@ class Ledger:
         decided: Numbers of the decision itself.
         days: Days seen.
         ids: Ids seen.
+        steps: Factors that the prompt writes out, such as `x 0.8`.
+        told: What the agent told of privileged things; a nested run shares it.
     """
 
     def __init__(self, trace: Trace, task: str = "", entity: str = "", hidden: Sequence[Fact] = ()) -> None:
@@ -59,7 +63,8 @@ class Ledger:
         self._said: Values[str] = Values()
         self._unread: list[tuple[str, frozenset[float | None]]] = []
         self._derived: Derived | None = None
-        self._tainted: set[float] = set()
+        self.told = Told()
+        self.steps: tuple[float, ...] = ()
         self._words: str | None = None
         if task:
             self._instruct(task)
@@ -74,7 +79,7 @@ class Ledger:
         twin.__dict__.update(self.__dict__)
         twin.facts, twin.texts, twin._unread = list(self.facts), list(self.texts), list(self._unread)
         twin.seen, twin.prompt, twin._said = self.seen.copy(), self.prompt.copy(), self._said.copy()
-        twin.days, twin.ids, twin._tainted = set(self.days), set(self.ids), set(self._tainted)
+        twin.days, twin.ids = set(self.days), set(self.ids)
         return twin
 
     def read(self, message: Message) -> None:
@@ -90,10 +95,6 @@ class Ledger:
         if text:
             self._instruct(text)
 
-    def taint(self, value: float) -> None:
-        """Note a privileged number that the agent told: it stays so when a sub-agent repeats it."""
-        self._tainted.add(value)
-
     @property
     def derived(self) -> Derived:
         """What arithmetic makes of the facts read so far."""
@@ -103,14 +104,15 @@ class Ledger:
 
     @property
     def said(self) -> Values[str]:
-        """Numbers in the texts of tools that no fact states."""
+        """Numbers in the texts of tools that no fact states and that do not repeat what the agent told."""
         for text, tagged in self._unread:
             plain, numbers = _in_tool_text(text)
-            for value in sorted(plain - tagged - self._tainted):
-                self._said.add("", value, _TOOL)
-                self._said.add("count", value, _TOOL)
+            for value in sorted(plain - tagged):
+                if not self.told.repeats_value(value):
+                    self._said.add("", value, _TOOL)
+                    self._said.add("count", value, _TOOL)
             for number in numbers:
-                if number.value not in tagged and number.value not in self._tainted:
+                if number.value not in tagged and not self.told.repeats(number):
                     self._said.add_number(number, _TOOL)
         self._unread = []
         return self._said
@@ -149,6 +151,7 @@ class Ledger:
     def _instruct(self, text: str) -> None:
         self.prompt.add_all(_numbers(text), "the prompt")
         self.settings += tuple(Setting("", each.unit, each.value) for each in _numbers(text) if each.unit)
+        self.steps = tuple(dict.fromkeys((*self.steps, *named_steps(text, percent=False))))
         self._note(text)
         self._derived = None
 
@@ -175,15 +178,14 @@ class Ledger:
         for raw in _tool_texts(message):
             text = fold(raw).text
             self._unread.append((text, tagged))
-            self._note(text)
+            self._note(self.told.without(text), self.told.days)
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: str, told: Set[str] = frozenset()) -> None:
+        """Take in the words and days of a text, without the days that the agent told before."""
         self.texts.append(text)
         self._words = None
-        if text.startswith(("{", "[")):
-            self.days.update(_NAMED_DAYS.findall(text))
-        else:
-            self.days.update(_named_days(text, self.as_of))
+        data = text.startswith(("{", "["))
+        self.days.update({*(_NAMED_DAYS.findall(text) if data else _named_days(text, self.as_of))} - told)
 
 
 def _joined(sign: str) -> bool:

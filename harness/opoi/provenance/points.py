@@ -39,6 +39,11 @@ UNITS: tuple[UnitClass, ...] = ("currency", "%", "x", "count", "")
 """The classes of units; a column of units holds positions in this tuple."""
 
 _FREE = UNITS.index("")
+_TIME_WORDS = (
+    "a after ago at before by daily day days first for from in last later monthly month new next of old per "
+    "previous since the then to today total until week weekly weeks with yearly yesterday"
+)
+_OF_TIME = frozenset(_TIME_WORDS.split())
 
 
 class Setting(Struct, frozen=True):
@@ -205,7 +210,10 @@ def _codes(names: Iterable[str]) -> dict[str, int]:
 
 
 def _names(names: Sequence[str]) -> tuple[Flags, Flags]:
-    """Return which names are part of each other, word by word, and which share a word."""
+    """Return which names are part of each other, word by word, and which share a word that tells.
+
+    Words that only say which time is meant (`7d`, `last`) do not.
+    """
     words = [{*name.casefold().split("_")} for name in names]
     known = {word: code for code, word in enumerate(sorted(set().union(*words)))}
     table = np.zeros((len(names), len(known)), dtype=np.int64)
@@ -213,7 +221,9 @@ def _names(names: Sequence[str]) -> tuple[Flags, Flags]:
         table[row, [known[word] for word in mine]] = 1
     common = table @ table.T
     size = table.sum(axis=1)
-    return common == np.minimum(size[:, None], size[None, :]), common > 0
+    telling = table[:, [word.isalpha() and word not in _OF_TIME for word in sorted(known)]]
+    alike = (telling @ telling.T > 0) | np.eye(len(names), dtype=bool)
+    return common == np.minimum(size[:, None], size[None, :]), alike
 
 
 def _latest(series: Ints, end: Ints) -> Ints:

@@ -156,8 +156,6 @@ class Values(Generic[T]):
         self.add(number.unit, number.value, label)
         if not number.unit:
             self.add("count", number.value, label)
-        if number.other is not None:
-            self.add_number(number.other, label)
 
     def add_all(self, numbers: Iterable[Claimed], label: T) -> None:
         """Add numbers that stand in a text, all with one label."""
@@ -196,6 +194,4 @@ class Values(Generic[T]):
             found = column.nearest(claim.value / factor, low * (1 - _SLACK), high * (1 + _SLACK))
             if found is not None:
                 return Match(found[0], unit, found[1])
-        if claim.other is not None:
-            return self._within(claim.other, loose, fits)
         return None

@@ -1,29 +1,43 @@
 """Where does each claim of a trace come from? Its source, with the reason.
 
 Every number, date, id, name and reason in what a kept trace states is traced to a source. Sources are tried
-in this order, so that legal ones win ties and leak rates are lower bounds:
+in this order. Legal ones win ties, with one exception: a hidden number restated to 4 significant digits and
+more counts before arithmetic on observed ones. What has a legal reading is therefore seldom counted as a
+leak, and a leak in other words or in free arithmetic is not found at all; the rates are lower bounds in so
+far as numbers that chance makes equal to a hidden one are rare (see the end).
 
-1. `prompt`: stands in the prompt, or in a later message of the user that is not the oracle's; text that
-   was injected into one of them does not count. A sub-agent's prompt is its request as well;
-2. `observed`: a fact that a tool message at or before the claim revealed, nested runs included, or that
-   the author's own prompt showed; a number in a tool message's text that no fact states. A day is observed
-   if it is an end of the window of an observed fact, or lies inside one of at most 45 days;
+1. `prompt`: stands in the prompt, or in a later message of the user that is not the oracle's; text that was
+   injected into one of them does not count. A sub-agent's prompt is its request as well;
+2. `observed`: a fact that a tool message at or before the claim revealed, nested runs included, or that the
+   author's own prompt showed; a number in a tool message's text that no fact states. A day is observed if it
+   is an end of the window of an observed fact, or lies inside one of at most 45 days;
 3. `decided`: a number of the decision itself, e.g. the new budget;
-4. `derived`: whitelisted arithmetic on observed values (see `derived`);
+4. `derived`: whitelisted arithmetic on observed values (see `derived`), and a setting or daily value times
+   the days, or changed by the step, that the sentence or the prompt names (see `periods`);
 5. `hindsight`: a fact that no tool reveals, the outcome, or a claim of the verdict that rests on hindsight;
    `external`: the same for the world outside. Also what follows from such a number and an observed one;
 6. `oracle`: anything else in the verdict or the injected text;
 7. `none`: fabricated.
 
-Where a claim matches no hidden value but one that the ledger calls ambiguous (a tool can print the same
-number about something else), or a legal source explains it in part, it is `ambiguous` and counted apart.
+What a tool or a sub-agent says back is no source for what the agent told it before: privileged numbers (also
+rounded, as a share or in another unit), days, names and sentences are left out of it (see `echoes`).
 
-Arithmetic and the tolerance of 0.5 % reach almost every short number by chance. So a value that restates
-a hidden one to the digit counts as hindsight before `derived` from 4 significant digits on, and before
-an observed value that is only near from 3 digits on; a hidden value of a single digit is never more than
-ambiguous. A round whole number (`4,800`) is tried to its last digit that is not 0 where nothing fits it
-exactly; then a number without a unit as cents, thousands, basis points or per mille, from 3 digits on, for a
-hidden value from 4 on. Definition: methods specification 5.8, L2.
+A leak has to be a proof. `ambiguous`, and counted apart, is a claim that
+
+- matches only what the ledger calls ambiguous (a tool can print the same number about something else);
+- is within 0.5 % of a privileged value that has more digits, without being that value rounded;
+- restates money or a percentage with two digits and no unit, or a bare number of the verdict with a unit that
+  the verdict does not name, to less than 4 digits;
+- has a single digit, or a legal source explains it in part;
+- follows from a hidden and an observed value by chance, or from two whose names share no word (see
+  `compared`).
+
+A value that restates a hidden one to the digit counts as hindsight before `derived` from 4 significant digits
+on, and before an observed value that is only near from 3 digits on. A round whole number (`4,800`) is tried
+to its last digit that is not 0 where nothing fits it exactly; then a number without a unit as cents,
+thousands, basis points or per mille, from 3 digits on, for a hidden value from 4 on. A comma or point that
+may mark thousands or decimals (`1.391`) is read the other way only where the first reading has no source, and
+only to the digit. Definition: methods specification 5.8, L2.
 """
 
 from __future__ import annotations
@@ -31,13 +45,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from opoi.folding import fold
-from opoi.provenance.causes import find_causes
-from opoi.provenance.claims import Claimed, find_numbers, id_shapes, rounded
-from opoi.provenance.compared import MOST_CHANCE, Comparisons
+from opoi.provenance.causes import find_causes, sentence_at
+from opoi.provenance.claims import Claimed, find_numbers, id_shapes, printed_digits, rounded
+from opoi.provenance.compared import MOST_CHANCE, Compared, Comparisons
 from opoi.provenance.ledger import Ledger
+from opoi.provenance.periods import multiplied, named_factors, named_steps
 from opoi.provenance.points import Points
 from opoi.provenance.privileged import Provenance, Secret, describe
 from opoi.provenance.sources import SCALED, Match, Values
@@ -57,8 +73,10 @@ SECRET: tuple[Source, ...] = ("hindsight", "external", "oracle")
 
 _Verdict = tuple[Source, str]
 _Tier = Callable[[], _Verdict | None]
+_Ask = Callable[[Values[Secret], Claimed], Match[Secret] | None]
 _SCALED_DIGITS = 3
 _SURE_DIGITS = 4
+_SLIGHT_DIGITS = 2
 _THOUSAND = 1000
 
 
@@ -100,7 +118,7 @@ def trace_claims(trace: Trace, provenance: Provenance) -> list[Sourced]:
         trace: After cleaning.
         provenance: The privileged sources of its scenario.
     """
-    return list(_Tracing(trace, provenance).claims())
+    return _Tracing(trace, provenance).claims()
 
 
 def distinct(claims: Iterable[Sourced]) -> list[Sourced]:
@@ -134,12 +152,17 @@ class _Tracing:
         known = dict.fromkeys(fact.entity for fact in self.shown)
         self.shapes = id_shapes((*known, *provenance.ids, *told[1:]))
         self.comparisons: Comparisons | None = None
+        self.compared: dict[str, Compared] = {}
+        self.tested: set[tuple[float, str]] = set()
         self.whispered: Values[Secret] = Values()
         for injection in trace.injections:
             secret = Secret("oracle", "the injected text says it")
             self.whispered.add_all(find_numbers(fold(injection.text).text), secret)
 
-    def claims(self) -> Iterator[Sourced]:
+    def claims(self) -> list[Sourced]:
+        return [self._settled(each) for each in list(self._found())]
+
+    def _found(self) -> Iterator[Sourced]:
         by_message: dict[int, list[Statement]] = {}
         for statement in statements(self.trace, self.known.prose):
             by_message.setdefault(statement.message[0], []).append(statement)
@@ -173,8 +196,8 @@ class _Tracing:
             judged = self._judge(claim, statement, ledger)
             if judged is None:
                 continue
-            if claim.kind == "number" and judged[0] in (*SECRET, "ambiguous"):
-                ledger.taint(claim.value)
+            if judged[0] in (*SECRET, "ambiguous"):
+                ledger.told.tell(claim, claim.text)
             yield self._sourced(statement, claim, judged)
         if statement.part != "own":
             yield from self._names(statement, ledger)
@@ -191,7 +214,7 @@ class _Tracing:
             )
         if claim.kind == "id":
             return self._id(claim, ledger)
-        judged = self._number(claim, ledger)
+        judged = self._number(claim, statement, ledger)
         if statement.part == "own" and judged[0] in ("decided", "oracle", "ambiguous"):
             return None
         if statement.part == "broken" and judged[0] in ("oracle", "none"):
@@ -214,39 +237,52 @@ class _Tracing:
 
     # ------------------------------------------------------------ numbers
 
-    def _number(self, claim: Claimed, ledger: Ledger) -> _Verdict:
+    def _number(self, claim: Claimed, statement: Statement, ledger: Ledger) -> _Verdict:
+        """Read a number as it is most likely meant; only where that gives nothing, with its comma swapped."""
+        tiers = self._tiers(claim, statement, ledger)
+        if claim.as_decimal_comma is not None:
+            tiers = (*tiers, *self._exact_tiers(claim.as_decimal_comma, ledger))
+        return next((found for tier in tiers if (found := tier()) is not None), ("none", "no source"))
+
+    def _tiers(self, claim: Claimed, statement: Statement, ledger: Ledger) -> tuple[_Tier, ...]:
         exact = self._secret(claim, Values.restates) if claim.digits > 1 else None
         sure = exact is not None and claim.digits >= _SURE_DIGITS
-        tiers: tuple[_Tier, ...] = (
+        return (
             lambda: _told("prompt", ledger.prompt.restates(claim)),
             lambda: _fact(ledger.seen.restates(claim)),
             lambda: _told("observed", ledger.said.restates(claim)) if exact else None,
             lambda: exact if sure else None,
             lambda: _told("decided", ledger.decided.restates(claim)),
             lambda: self._derived(claim, ledger),
+            lambda: self._multiplied(claim, statement, ledger),
             lambda: _told("observed", ledger.said.restates(claim)),
             lambda: exact if claim.digits >= _SURE_DIGITS - 1 else None,
             lambda: _fact(ledger.seen.resembles(claim)),
-            lambda: exact or (self._secret(claim, Values.resembles) if claim.digits > 1 else None),
+            lambda: exact,
             lambda: self._rounded(claim, ledger),
             lambda: self._scaled(claim, ledger),
-            lambda: _secret(self.known.oracle.resembles(claim) or self.whispered.resembles(claim)),
-            lambda: _secret(self.known.oracle.rounds(claim)) if claim.digits > 1 else None,
+            lambda: self._oracle(claim, Values.restates),
+            lambda: self._oracle(claim, Values.rounds) if claim.digits > 1 else None,
+            lambda: self._near(claim),
             lambda: self._compared(claim, ledger),
             lambda: self._single(claim),
         )
-        return next((found for tier in tiers if (found := tier()) is not None), ("none", "no source"))
 
-    def _secret(
-        self, claim: Claimed, ask: Callable[[Values[Secret], Claimed], Match[Secret] | None]
-    ) -> _Verdict | None:
-        """Return where a hidden number comes from; ambiguous where only one fits that tools can print too."""
-        shared = ask(self.known.shared, claim)
+    def _exact_tiers(self, claim: Claimed, ledger: Ledger) -> tuple[_Tier, ...]:
+        return (
+            lambda: _told("prompt", ledger.prompt.restates(claim)),
+            lambda: _fact(ledger.seen.restates(claim)),
+            lambda: _told("observed", ledger.said.restates(claim)),
+            lambda: self._secret(claim, Values.restates) if claim.digits > 1 else None,
+            lambda: self._oracle(claim, Values.restates),
+        )
+
+    def _secret(self, claim: Claimed, ask: _Ask) -> _Verdict | None:
+        """Return where a hidden number comes from; ambiguous where the match proves nothing."""
         clear = ask(self.known.clear, claim)
-        if shared is not None and clear is None:
-            clear = self.known.clear.resembles(claim)
         if clear is not None:
-            return clear.label.channel, f"restates {clear.label.why}"
+            return _proved(claim, clear, f"restates {clear.label.why}")
+        shared = ask(self.known.shared, claim)
         if shared is None:
             return None
         return (
@@ -254,8 +290,35 @@ class _Tracing:
             f"restates {shared.label.why}; a tool can print the same number about something else",
         )
 
+    def _oracle(self, claim: Claimed, ask: _Ask) -> _Verdict | None:
+        """Return the words of the verdict or of the injected text that state a number."""
+        found = ask(self.known.oracle, claim) or ask(self.whispered, claim)
+        if found is None:
+            return None
+        if claim.unit in ("currency", "%") and not found.unit and claim.digits < _SURE_DIGITS:
+            return "ambiguous", f"{found.label.why}, but of what unit it does not say"
+        return _proved(claim, found, found.label.why)
+
+    def _near(self, claim: Claimed) -> _Verdict | None:
+        """Return a privileged value within 0.5 % that has more digits than the claim, as a mere suspect."""
+        if claim.digits < 2:
+            return None
+        for values in (self.known.clear, self.known.shared, self.known.oracle, self.whispered):
+            found = values.resembles(claim)
+            if found is not None and claim.digits < printed_digits(found.value):
+                return "ambiguous", f"within 0.5 % of {found.label.why}, but not that number rounded"
+        return None
+
     def _derived(self, claim: Claimed, ledger: Ledger) -> _Verdict | None:
         found = None if claim.vague and claim.unit != "%" else ledger.derived.restates(claim)
+        return None if found is None else ("derived", f"{found.text} from {', '.join(found.names)}")
+
+    def _multiplied(self, claim: Claimed, statement: Statement, ledger: Ledger) -> _Verdict | None:
+        if claim.vague or claim.unit in ("%", "x"):
+            return None
+        sentence = sentence_at(statement.text, claim.start)
+        factors, steps = named_factors(sentence), (*named_steps(sentence), *ledger.steps)
+        found = multiplied(claim, ledger.derived.points, factors, steps) if factors or steps else None
         return None if found is None else ("derived", f"{found.text} from {', '.join(found.names)}")
 
     def _rounded(self, claim: Claimed, ledger: Ledger) -> _Verdict | None:
@@ -287,16 +350,30 @@ class _Tracing:
         return legal
 
     def _compared(self, claim: Claimed, ledger: Ledger) -> _Verdict | None:
+        """Return what a hidden and an observed value make of each other; `_settled` says what it proves."""
         if self.comparisons is None:
             whole = len(ledger.facts) == len(self.shown)
             points = ledger.derived.points if whole else Points(self.shown, hidden=self.secrets)
             self.comparisons = Comparisons(points, self.secrets)
+        self.tested.add((claim.value, claim.unit))
         found = self.comparisons.find(claim)
         if found is None:
             return None
         made = f"{found.derivation.text} from {', '.join(found.derivation.names)}"
-        why = f"derived: {made}; {found.secret.why} (chance {100 * found.chance:.1g} %)"
-        return found.secret.channel if found.chance < MOST_CHANCE else "ambiguous", why
+        why = f"derived: {made}; {found.secret.why}"
+        self.compared[why] = found
+        return "ambiguous", why
+
+    def _settled(self, each: Sourced) -> Sourced:
+        """Say what a comparison proves, now that all numbers of the trace are known."""
+        found = self.compared.get(each.why)
+        if found is None:
+            return each
+        chance = min(1.0, found.chance * len(self.tested))
+        proved = found.akin and chance < MOST_CHANCE
+        why = f"{each.why} (chance {100 * chance:.1g} % in {len(self.tested)} numbers)"
+        source = found.secret.channel if proved else each.source
+        return msgspec.structs.replace(each, source=source, why=why)
 
     def _single(self, claim: Claimed) -> _Verdict | None:
         """Match what leaves almost everything open (`about five thousand`, `a third`) with hidden values."""
@@ -338,12 +415,14 @@ class _Tracing:
             secret = self.known.names.get(name) or self.known.parts[match[0]]
             if match[0] not in ledger.ids and not ledger.mentions(name):
                 claim = Claimed("name", name, start=match.start(), end=match.end())
+                ledger.told.tell(claim, name)
                 yield self._sourced(statement, claim, (secret.channel, f"names {secret.why}"))
 
     def _causes(self, statement: Statement, ledger: Ledger) -> Iterator[Sourced]:
         for found in find_causes(statement.text, self.known.reasons, ledger.holds):
             words = ", ".join(found.words)
             claim = Claimed("cause", words, start=found.start, end=found.end)
+            ledger.told.tell(claim, statement.text[found.start : found.end])
             source: Source = "external" if found.reason.channel == "external" else "hindsight"
             why = f"shares {words} with the expert's {found.reason.channel} claim: {found.reason.text}"
             yield self._sourced(statement, claim, (source if found.sure else "ambiguous", why))
@@ -357,5 +436,9 @@ def _fact(match: Match[Fact] | None) -> _Verdict | None:
     return None if match is None else ("observed", describe(match.label))
 
 
-def _secret(match: Match[Secret] | None) -> _Verdict | None:
-    return None if match is None else (match.label.channel, match.label.why)
+def _proved(claim: Claimed, match: Match[Secret], why: str) -> _Verdict:
+    """Return what a match with a privileged value proves: nothing for two digits of who knows what."""
+    slight = not claim.unit and claim.digits <= _SLIGHT_DIGITS and match.unit in ("currency", "%")
+    if slight:
+        return "ambiguous", f"{why}, but two digits without a unit prove nothing"
+    return match.label.channel, why

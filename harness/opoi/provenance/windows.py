@@ -13,7 +13,7 @@ __all__ = ["LONGEST", "Window", "days_in", "window_of"]
 LONGEST = 45
 """Most days of a window whose inner days count as seen; a longer one shows only its ends."""
 
-_ISO_DAY = re.compile(r"(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-])")
+_ISO_DAY = re.compile(r"(?<![\w-])\d{4}-\d{2}-\d{2}(?:(?![\w-])|(?=[Tt]\d{2}:?\d{2}))")
 
 
 class Window(Struct, frozen=True):
@@ -38,7 +38,7 @@ class Window(Struct, frozen=True):
 
 
 def days_in(text: str) -> list[str]:
-    """Return the ISO days that stand in a text."""
+    """Return the ISO days that stand in a text, those of times such as `2025-03-20T10:00:00Z` included."""
     return _ISO_DAY.findall(text)
 
 
