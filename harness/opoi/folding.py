@@ -7,16 +7,17 @@ a person reads, and says for each of its characters where it stood:
     >>> folded.text, folded.span(4, 11)
     ('the verdict', (4, 12))
 
-In this order: characters that cannot be seen are removed (Unicode's default-ignorable code points: zero-width
-marks, direction marks, soft hyphens, variation selectors, tags); blanks become spaces, line separators line
-feeds, quotes and dashes those of ASCII, decimal digits those of ASCII; the rest is put into normal form KC
-(Unicode Standard Annex 15); letters that look like one of ASCII (Unicode Technical Standard 39) become it.
-Case is kept.
+In this order: what cannot be seen is removed (the escape sequences with which terminals colour and link text,
+and Unicode's default-ignorable code points: zero-width marks, direction marks, soft hyphens, variation
+selectors, tags); blanks become spaces, line separators line feeds, quotes and dashes those of ASCII, decimal
+digits those of ASCII; the rest is put into normal form KC (Unicode Standard Annex 15); letters that look like
+one of ASCII (Unicode Technical Standard 39) become it. Case is kept.
 
 The last step is for disguises, not for languages: a letter changes only in a word that also holds Latin
 letters, or in a word that becomes ASCII altogether and stands in a sentence with no word of another script.
-ASCII text is returned as it is. A text of which no sign depends on those around it (typographic signs,
-accented letters, most scripts but those that look Latin) keeps its length and takes a short way.
+ASCII text without escape signs is returned as it is (`plain` tells). A text of which no sign depends on those
+around it (typographic signs, accented letters, most scripts but those that look Latin) keeps its length and
+takes a short way.
 """
 
 from __future__ import annotations
@@ -28,13 +29,22 @@ from functools import cache, lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
-__all__ = ["Folded", "fold"]
+__all__ = ["Folded", "fold", "plain"]
 
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\ufe00-\ufe0f\ufeff\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_UNSEEN = re.compile(f"[{_INVISIBLE}]")
+_UNSEEN = re.compile(f"[{_INVISIBLE}\x9b\x9d]")
+
+_SEQUENCE = (
+    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"
+    r"|(?:\x1b\]|\x9d)[^\s\x07\x1b\x9b-\x9d]*+(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[()][0-9A-Z]"
+)
+"""Escape sequences of terminals (ECMA-48): control sequences, as for colours; commands to the terminal, as
+for links; choices of a character set. A command with a blank in it does not count: its words are text that a
+model reads, and only its first sign goes. None reaches beyond a line."""
 
 _PLAIN = {
     **dict.fromkeys("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a", " "),
@@ -54,7 +64,9 @@ _MOST_MARKS = 30
 """Most combining marks that a letter keeps, as in UAX 15's stream-safe format: sorting more takes long."""
 
 _ASCII = bytes(range(128))
-_RUNS = re.compile(r"[\x00-\x7f]+|[^\x00-\x7f]+")
+_RUNS = re.compile(rf"({_SEQUENCE})|[\x00-\x1a\x1c-\x7f]+|[^\x00-\x7f\x9b\x9d]+")
+"""A sequence, a run of ASCII, a run of other signs; between those stand signs that only begin a sequence."""
+
 _SENTENCE = re.compile(r"[^.!?\n]+")
 
 
@@ -90,17 +102,22 @@ class _Piece(NamedTuple):
     end: int
 
 
+def plain(text: str) -> bool:
+    """Return whether a text surely reads as it stands, told at once: `fold` gives it back as it is."""
+    return text.isascii() and "\x1b" not in text
+
+
 def fold(text: str) -> Folded:
     """Return a text as it reads, with the way back; the module says what changes."""
-    if text.isascii():
+    if plain(text):
         return _in_place(text)
-    steady = _steadily(text)
+    steady = None if "\x1b" in text else _steadily(text)
     if steady is not None:
         return _in_place(steady)
     pieces = _composed(_visible(text))
-    plain = "".join(piece.text for piece in pieces)
-    shown = _unmasked(plain)
-    if shown != plain:
+    readable = "".join(piece.text for piece in pieces)
+    shown = _unmasked(readable)
+    if shown != readable:
         pieces = _composed(_relettered(pieces, shown))
     return _joined(pieces)
 
@@ -114,7 +131,7 @@ def _joined(pieces: Sequence[_Piece]) -> Folded:
     offsets: list[int] = []
     ends: list[int] = []
     for text, start, end in pieces:
-        if len(text) == end - start:
+        if len(text) == end - start and text.isascii():  # a run, sign by sign
             offsets += range(start, end)
             ends += range(start + 1, end + 1)
         else:
@@ -131,20 +148,20 @@ def _steadily(text: str) -> str | None:
     data = text.encode("utf-8", "surrogatepass")
     beyond = data.translate(None, _ASCII).decode("utf-8", "surrogatepass")
     for sign in dict.fromkeys(beyond):
-        plain = _steady(sign)
-        if plain is None:
+        becomes = _steady(sign)
+        if becomes is None:
             return None
-        if plain != sign:
-            text = text.replace(sign, plain)
+        if becomes != sign:
+            text = text.replace(sign, becomes)
     return text
 
 
 @lru_cache(maxsize=1 << 14)
 def _steady(sign: str) -> str | None:
     """Return the one sign that a sign beyond ASCII becomes in any text; None where there is no such sign."""
-    plain = _plain(sign)
-    if len(plain) == 1 and plain.isascii():
-        return plain
+    becomes = _plain(sign)
+    if len(becomes) == 1 and becomes.isascii():
+        return becomes
     moves = _UNSEEN.match(sign) or _normal(sign) != sign or _leans(sign) or sign in _alike_among_latin()
     return None if moves else sign
 
@@ -155,6 +172,8 @@ def _steady(sign: str) -> str | None:
 def _visible(text: str) -> Iterator[_Piece]:
     """Yield runs of ASCII, and every other visible character by itself, typographic ones as plain signs."""
     for run in _RUNS.finditer(text):
+        if run[1]:
+            continue
         if run[0].isascii():
             yield _Piece(run[0], run.start(), run.end())
             continue

@@ -114,7 +114,7 @@ def _around_call(call: ToolCall, kinds: Sequence[Kind]) -> Iterator[str]:
 
 
 def _holds_its_texts(text: str) -> bool:
-    return "{" not in text or ("\\" not in text and text.isascii())
+    return "{" not in text or ("\\" not in text and "\x1b" not in text and text.isascii())
 
 
 def _of_content(

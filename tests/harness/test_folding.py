@@ -41,6 +41,8 @@ ODD = (
     | st.characters()
     | st.sampled_from("\u1100\u1161\u11a8\uff76\uff9e\u3164\uffa0\u3131\u2034\u0345\u0b92\u0bd7")
 )
+ODD_SIGNS = st.lists(ODD.filter(lambda sign: sign not in "\x1b\x9b\x9d"), max_size=30).map("".join)
+"""Without escape sequences: each sign stands for itself."""
 SEQUENCES = [
     "\x1b[31m",
     "\x1b[m",
@@ -153,7 +155,8 @@ def test_an_empty_span_stays_empty(text: str, data: st.DataObject) -> None:
     assert start == end <= len(text)
 
 
-@given(ODD_TEXT)
+@given(ODD_SIGNS)
+@example("\ufb01\u180e\u0327")
 def test_offsets_count_the_visible_signs_before_them(text: str) -> None:
     """Second computation: where nothing is joined or split, the n-th sign comes from the n-th visible one."""
     folded = fold(text)
@@ -248,5 +251,5 @@ def test_escapes_are_told_from_text(text: str, reads: str) -> None:
 
 def test_many_escapes_without_an_end_are_folded_in_one_go() -> None:
     for start in ("\x1b]", "\x9d", "\x1b[1;", "\x9b1 ", "\x1b"):
-        text = start * 100_000 + "\ntold"
+        text = start * 20_000 + "\ntold"
         assert fold(text).text.endswith("\ntold")

@@ -293,12 +293,165 @@ def test_each_text_of_a_message_is_a_message_and_the_calls_hang_on_the_last(tmp_
         write_back(record, {4: "x"})
 
 
+def part(kind: str, **members: object) -> dict[str, Any]:
+    return {"type": kind, **members}
+
+
+DETAILS = [part("reasoning.text", text="r1"), part("reasoning.encrypted", data="x")]
+BESIDE: list[tuple[dict[str, Any], list[str]]] = [
+    ({"content": None, "refusal": "no"}, ["no"]),
+    ({"content": "a", "refusal": "no", "audio": {"id": "i", "transcript": "said"}}, ["a", "no", "said"]),
+    ({"content": "a", "refusal": None, "audio": None, "reasoning": None}, ["a"]),
+    ({"content": "a", "reasoning": {"content": "r", "effort": "low"}}, ["r", "a"]),
+    ({"content": "", "reasoning": "r", "reasoning_details": [*DETAILS, {"summary": "s"}]}, ["r", "r1", "s"]),
+    ({"content": [part("refusal", refusal="no"), part("text", text="a", refusal=False)]}, ["no", "a"]),
+    ({"content": [part("output_text", text="o", annotations=[]), part("input_text", text="i")]}, ["o", "i"]),
+    ({"content": [part("input_audio", transcript="t"), part("output_text", text="")]}, ["t", ""]),
+    (
+        {"content": [part("reasoning", summary=[part("summary_text", text="s")], content=["r"], id="x")]},
+        ["s", "r"],
+    ),
+    ({"content": [part("thinking", thinking=[part("text", text="t")], signature="x")]}, ["t"]),
+    ({"content": [part("reasoning", reasoning="cipher", summary="s", redacted=True)]}, ["s"]),
+    ({"content": [part("text", text="a", redacted=True)]}, ["a"]),
+    ({"content": [part("image", text=None, name=None), part("text", text="a", input=None)]}, ["a"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "members", "said"),
+    [
+        (make, members, said)
+        for make in ("openai", "trl", "inspect")
+        for members, said in BESIDE
+        if make != "inspect" or set(members) <= {"content", "reasoning"}  # of chat completions only
+    ],
+)
+def test_no_text_of_the_model_goes_unread_and_each_can_change_alone(
+    tmp_path: Path, make: str, members: dict[str, Any], said: list[str]
+) -> None:
+    before = MAKERS[make]([("user", "q")])
+    before["messages"].append({"role": "assistant", **members})
+    before |= {"message_loss_mask": [0, 1]} if make == "trl" else {}
+    record = one(tmp_path, before)
+    assert [message.content for message in record.trace.messages] == ["q", *said]
+    for index, text in enumerate(said, start=1):
+        after = write_back(record, {index: "NEW"})
+        again = one(tmp_path, json.loads(after))
+        assert [message.content for message in again.trace.messages[1:]] == [
+            "NEW" if place == index else old for place, old in enumerate(said, start=1)
+        ]
+        if text:
+            head, key, tail = record.raw.partition(b'"messages"')
+            assert after == head + key + tail.replace(b'"%s"' % text.encode(), b'"NEW"')
+    everything = dict.fromkeys(range(1, len(said) + 1))
+    assert json.loads(write_back(record, everything))["messages"] == before["messages"][:1]
+
+
+def test_of_two_texts_in_one_part_one_can_go(tmp_path: Path) -> None:
+    two = part("reasoning", reasoning="r", summary="s")
+    message = {"role": "assistant", "content": [two, part("text", text="a")], "refusal": "no"}
+    record = one(tmp_path, {"messages": [message]})
+    assert [found.content for found in record.trace.messages] == ["r", "s", "a", "no"]
+
+    def after(**contents: str | None) -> Any:
+        return json.loads(write_back(record, {int(key[1:]): new for key, new in contents.items()}))[
+            "messages"
+        ]
+
+    assert after(m0=None)[0] == message | {"content": [two | {"reasoning": ""}, message["content"][1]]}
+    assert after(m0=None, m1="S")[0]["content"][0] == two | {"reasoning": "", "summary": "S"}
+    assert after(m0=None, m1=None, m2="A", m3=None) == [
+        {"role": "assistant", "content": [part("text", text="A")]}
+    ]
+
+
+@pytest.mark.parametrize("make", ["openai", "inspect"])
+def test_parts_that_call_tools_are_calls_and_stay(tmp_path: Path, make: str) -> None:
+    use = part("tool_use", id="u", name="look", input={"at": "é"})
+    served = part("tool_use", tool_type="web_search", id="w", name="find", arguments='{"q": 1}', result="r")
+    before = MAKERS[make]([("assistant", "q")])
+    before["messages"][0]["content"] = [part("text", text="a"), use, served, part("text", text="b")]
+    record = one(tmp_path, before)
+    first, last = record.trace.messages
+    assert (first.content, first.tool_calls, last.content) == ("a", (), "b")
+    assert [(call.id, call.name) for call in last.tool_calls] == [("c", "look"), ("u", "look"), ("w", "find")]
+    assert [json.loads(call.arguments) for call in last.tool_calls] == [{"at": "é"}, {"at": "é"}, {"q": 1}]
+    after = json.loads(write_back(record, {0: None, 1: "B"}))["messages"][0]
+    assert after["content"] == [use, served, part("text", text="B")]
+    lone = MAKERS[make]([("assistant", "q")])
+    lone["messages"] = [{"role": "assistant", "content": [use]}]
+    (message,) = one(tmp_path, lone).trace.messages
+    assert (message.content, [call.id for call in message.tool_calls]) == ("", ["u"])
+
+
+@pytest.mark.parametrize("make", ["openai", "trl", "inspect"])
+@pytest.mark.parametrize(
+    ("odd", "expected"),
+    [
+        (
+            part("tool_result", content="r"),
+            "messages[1].content[1]: a part of type 'tool_result' that is not",
+        ),
+        (part("Text", text="a"), "a part of type 'Text' that is not read"),
+        ({"words": "a"}, "a part without a type that is not read"),
+        (part("tool_use", name="f", input={}, text="a"), "a tool call that holds text, which is not read"),
+        (part("tool_use", input={}), "messages[1].content[1]: the tool call names no tool"),
+    ],
+)
+def test_a_part_that_may_hold_text_and_is_not_read_is_told(
+    tmp_path: Path, make: str, odd: dict[str, Any], expected: str
+) -> None:
+    record = MAKERS[make]([("user", "q"), ("assistant", "a")])
+    good = lines(record)
+    record["messages"][1]["content"] = [{"text": "without a type"}, odd]
+    (reason,) = why(tmp_path, good + lines(record))
+    assert expected in reason
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        '"refusal": "no", "refusal": null',
+        '"reasoning": "r", "reasoning": ""',
+        '"reasoning_content": "r", "reasoning_content": ""',
+        '"content": [{"type": "reasoning", "reasoning": "r", "redacted": false, "redacted": true}]',
+        '"audio": {"transcript": "t", "transcript": ""}',
+        '"reasoning_details": [{"text": "t", "text": ""}]',
+        '"content": [{"type": "reasoning", "content": [{"text": "t", "text": ""}]}]',
+        '"content": [{"type": "text", "text": "a", "text": "b"}]',
+        '"content": [{"type": "reasoning", "summary": "a", "summary": null}]',
+        '"content": [{"type": "tool_use", "name": "f", "input": {"a": 1}, "input": {}}]',
+    ],
+)
+def test_a_text_cannot_hide_behind_a_second_one_of_its_name(tmp_path: Path, twice: str) -> None:
+    messages = f'{{"messages": [{{"role": "assistant", {twice}}}]}}'
+    (reason,) = why(tmp_path, GOOD + b"\n" + messages.encode())
+    assert "stands twice in one object" in reason
+
+
+def test_preference_data_is_not_taken_for_a_conversation(tmp_path: Path) -> None:
+    answers = {"chosen": {"from": "gpt", "value": "a"}, "rejected": {"from": "gpt", "value": "b"}}
+    for record in (sharegpt_record(TALK), openai_record(TALK), trl_record(TALK), pair_record(TALK)):
+        (reason,) = why(tmp_path, lines(record, record | answers))
+        assert "preference data (`chosen`, `rejected`) is not read" in reason
+        assert not why(tmp_path, lines(record, record | dict.fromkeys(answers)))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_record_without_messages_is_none_and_one_without_answers_is(tmp_path: Path, name: str) -> None:
+    question = MAKERS[name]([("user", "u")])
+    empty = MAKERS[name]([])
+    assert why(tmp_path, lines(question, empty)) == ["no messages"]
+    assert why(tmp_path, lines(empty, question, empty)) == ["no messages", "no messages"]
+
+
 # ---------------------------------------------------------------- writing back
 
 
 def edited(name: str, record: dict[str, Any], contents: dict[int, str | None]) -> dict[str, Any]:
     """The same change, made on the decoded record."""
-    new = json.loads(json.dumps(record))
+    new: dict[str, Any] = json.loads(json.dumps(record))
     key, spoken = LISTS[name], SPOKEN[name]
     for index, content in contents.items():
         if content is not None:
@@ -436,6 +589,31 @@ def test_records_in_one_json_array_are_read_and_written_as_in_lines(
     assert after == [edited(name, record, {1: "changed"}) for record in records[::2]]
 
 
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_one_record_on_several_lines_is_a_file_of_one(tmp_path: Path, name: str, mark: bytes) -> None:
+    text = json.dumps(MAKERS[name](TALK), indent=2).encode()
+    path = saved(tmp_path, mark + text + b"\n", "one.json")
+    source = open_traces(path)
+    assert (source.format, source.container) == (name, "one")
+    (record,) = read(source)
+    assert (record.line, record.raw, source.bytes_read) == (1, text, source.size)
+    assert record.trace.messages == one(tmp_path, MAKERS[name](TALK)).trace.messages
+    with open_sink(tmp_path / "out", source) as sink:
+        sink.write(record, write_back(record, {1: "new"}))
+    after = (tmp_path / "out").read_bytes()
+    assert json.loads(after) == edited(name, MAKERS[name](TALK), {1: "new"})
+    assert after == text.replace(b'"u"', b'"new"') + b"\n"
+    with pytest.raises(ArtefactError, match=r"no file of JSON lines(.|\n)*jq -c"):
+        open_traces(path, limits=Limits(line_bytes=len(text) - 1))
+
+
+def test_a_cleaned_trace_on_several_lines_is_one_too(tmp_path: Path) -> None:
+    cleaned = json.loads(encode(Cleaned(trace=OWN, level="C2")))
+    (record,) = read(open_traces(saved(tmp_path, json.dumps(cleaned, indent=1).encode())))
+    assert record.trace == OWN
+
+
 def test_both_kinds_of_inspect_log_give_the_same_samples(tmp_path: Path) -> None:
     samples = [inspect_record(TALK) | {"id": n} for n in range(12)]
     by_zip = open_traces(saved(tmp_path, archive(*samples), "log.eval"))
@@ -553,7 +731,9 @@ def test_what_is_no_file_of_traces_is_named_with_a_mend(tmp_path: Path) -> None:
         (b"<html></html>", "plain text"),
         (b'{"text": "a", "label": 1}\n', "its keys are text, label"),
         (b'{"prompt": "a", "completion": "b"}\n', "its keys are prompt, completion"),
-        (b'{\n  "messages": []\n}', "no file of JSON lines"),
+        (b'{\n  "messages": [\n', "no file of JSON lines"),
+        (b'{\n  "messages": []\n}{\n}', "no file of JSON lines"),
+        (b'{\n  "text": [\n{}\n]}', "its keys are text"),
         (b"[1, 2]", "none of its first elements"),
         (b"[]", "none of its first elements"),
         (b"PK\x03\x04nothing", "cannot be read as one"),

@@ -14,6 +14,7 @@ import re2
 
 from opoi.errors import UsageError
 from opoi.folding import fold
+from opoi.folding import plain as reads_plainly
 
 __all__ = ["Scanner", "Span", "literal_pattern", "spaced"]
 
@@ -85,7 +86,7 @@ class Scanner:
 
     def find(self, text: str) -> Iterator[Span]:
         """Yield every match that is not empty, pattern by pattern."""
-        folded = None if text.isascii() else fold(text)
+        folded = None if reads_plainly(text) else fold(text)
         plain = text if folded is None else folded.text
         for index in self.candidates(plain):
             for match in self._each[index].finditer(plain):

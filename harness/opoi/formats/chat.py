@@ -19,13 +19,16 @@ from opoi.formats.conversion import (
     Converted,
     Piece,
     argument_text,
+    count_keys,
+    count_member,
     dotted,
     given,
     listed,
+    part_calls,
     spoken,
     texts,
 )
-from opoi.formats.labels import Head, trace_of
+from opoi.formats.labels import Head, no_preference, trace_of
 from opoi.formats.twins import as_often, no_twins
 from opoi.types import ToolCall
 
@@ -51,7 +54,10 @@ class _Message(Struct, gc=False):
     function_call: _Function | None = None
     reasoning_content: Raw | UnsetType = UNSET
     reasoning: Raw | UnsetType = UNSET
+    reasoning_details: Raw | UnsetType = UNSET
     thinking: Raw | UnsetType = UNSET
+    refusal: Raw | UnsetType = UNSET
+    audio: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
 
@@ -63,6 +69,8 @@ class _Line(Head):
     as_of: Raw | UnsetType = UNSET
     epoch: Raw | UnsetType = UNSET
     conversations: Raw | UnsetType = UNSET
+    chosen: Raw | UnsetType = UNSET
+    rejected: Raw | UnsetType = UNSET
 
 
 class _RawLine(Struct):
@@ -111,6 +119,7 @@ def _record(raw: bytes) -> _Line:
     for name in ("as_of", "epoch", "conversations"):
         if getattr(record, name) is not UNSET:
             raise ValueError(f"`{name}` does not belong there")
+    no_preference(record.chosen, record.rejected)
     return record
 
 
@@ -145,7 +154,15 @@ def _count(messages: Sequence[_Message]) -> dict[bytes, int]:
     for message in messages:
         contents += message.content is not UNSET
         calls += message.tool_calls is not UNSET
-    return {b'"role"': len(messages), b'"content"': contents, b'"tool_calls"': calls}
+    counts = {b'"role"': len(messages), b'"content"': contents, b'"tool_calls"': calls}
+    for message in messages:
+        if isinstance(message.content, list):
+            count_keys(message.content, counts)
+        for name, raw in _before(message):
+            count_member(name, raw, counts)
+        for name, raw in _after(message):
+            count_member(name, raw, counts)
+    return counts
 
 
 def _pieces(key: str, messages: Sequence[_Message], usual: Sequence[float]) -> list[Piece]:
@@ -156,7 +173,7 @@ def _pieces(key: str, messages: Sequence[_Message], usual: Sequence[float]) -> l
         pieces += spoken(
             (key, index),
             message.role,
-            texts(message.content, _aside(message)),
+            texts((key, index), message.content, _before(message), _after(message)),
             calls=_calls(key, index, message),
             answers="" if answers is None else str(answers),
             weight=usual[index] if weight is None else weight,
@@ -165,23 +182,36 @@ def _pieces(key: str, messages: Sequence[_Message], usual: Sequence[float]) -> l
     return pieces
 
 
-def _aside(message: _Message) -> Sequence[tuple[str, Raw | UnsetType]]:
+def _before(message: _Message) -> Sequence[tuple[str, Raw | UnsetType]]:
     """Return the members beside the content in which servers and chat templates put reasoning."""
-    answer, thought = message.reasoning_content, message.thinking
-    if answer is UNSET and message.reasoning is UNSET and thought is UNSET:
+    answer, short, long = message.reasoning_content, message.reasoning, message.reasoning_details
+    if answer is UNSET and short is UNSET and long is UNSET and message.thinking is UNSET:
         return ()
-    return [("reasoning_content", answer), ("reasoning", message.reasoning), ("thinking", thought)]
+    return [
+        ("reasoning_content", answer),
+        ("reasoning", short),
+        ("reasoning_details", long),
+        ("thinking", message.thinking),
+    ]
+
+
+def _after(message: _Message) -> Sequence[tuple[str, Raw | UnsetType]]:
+    """Return the members beside the content in which an answer stands that is refused or spoken aloud."""
+    if message.refusal is UNSET and message.audio is UNSET:
+        return ()
+    return [("refusal", message.refusal), ("audio", message.audio)]
 
 
 def _calls(key: str, index: int, message: _Message) -> tuple[ToolCall, ...]:
-    calls = message.tool_calls or ()
-    if not calls and message.function_call is None:
+    if not message.tool_calls and message.function_call is None and not isinstance(message.content, list):
         return ()
-    if message.role != "assistant":
-        raise ValueError(f"{dotted((key, index))}: the role {message.role!r} cannot call tools")
+    calls = [_call(call) for call in message.tool_calls or ()]
     if message.function_call is not None:
-        calls = [*calls, _Call(message.function_call)]
-    return tuple([_call(call) for call in calls])
+        calls.append(_call(_Call(message.function_call)))
+    calls += part_calls((key, index), message.content)
+    if calls and message.role != "assistant":
+        raise ValueError(f"{dotted((key, index))}: the role {message.role!r} cannot call tools")
+    return tuple(calls)
 
 
 def _call(call: _Call) -> ToolCall:

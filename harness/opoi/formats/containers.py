@@ -33,9 +33,10 @@ __all__ = [
     "read_member",
 ]
 
-Container = Literal["lines", "array", "log", "archive"]
-"""`lines`: one record per line. `array`: a JSON array of records. `log`: an Inspect log as one JSON document,
-with the records in its `samples`. `archive`: an Inspect log as a zip archive, one record per member."""
+Container = Literal["lines", "one", "array", "log", "archive"]
+"""`lines`: one record per line. `one`: one record on several lines. `array`: a JSON array of records. `log`:
+an Inspect log as one JSON document, with the records in its `samples`. `archive`: an Inspect log as a zip
+archive, one record per member."""
 
 BOM: Final = b"\xef\xbb\xbf"
 SPACE: Final = b" \t\r\n"
@@ -87,6 +88,8 @@ def items(path: Path, container: Container, limits: Limits, meter: Meter) -> Ite
     meter.bytes = 0
     if container == "lines":
         return _lines(path, limits, meter)
+    if container == "one":
+        return _whole(path, limits, meter)
     if container == "archive":
         return _members(path, limits, meter)
     return _elements(path, container, limits, meter)
@@ -133,6 +136,16 @@ def _skip_line(file: BinaryIO, meter: Meter) -> None:
 
 def _too_long(limit: int) -> str:
     return f"longer than {limit:,} bytes"
+
+
+def _whole(path: Path, limits: Limits, meter: Meter) -> Iterator[Item]:
+    with opened(path) as file:
+        raw = file.read(limits.line_bytes + 1)
+    meter.bytes = len(raw)
+    if len(raw) > limits.line_bytes:
+        yield Item(1, raw[: limits.bad_bytes], _too_long(limits.line_bytes))
+    else:
+        yield Item(1, raw.removeprefix(BOM).strip(SPACE))
 
 
 # ---------------------------------------------------------------- one JSON document

@@ -1,12 +1,13 @@
 """What the readers of all formats share: the texts of a message, and the messages made of them.
 
-A message of a record with several texts (parts, or reasoning beside the answer) becomes several messages of
-the trace, one per text, so that each change has one place to go back to. The tool calls hang on the last one.
+A message of a record with several texts (parts, or reasoning or a refusal beside the answer) becomes several
+messages of the trace, one per text, so that each change has one place to go back to. The tool calls hang on
+the last one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -23,9 +24,12 @@ __all__ = [
     "Reader",
     "Text",
     "argument_text",
+    "count_keys",
+    "count_member",
     "dotted",
     "given",
     "listed",
+    "part_calls",
     "spoken",
     "text_of",
     "texts",
@@ -75,13 +79,21 @@ Reader = Callable[[bytes, int], Converted]
 
 
 class Part(Struct, gc=False):
-    """A part of a message's content. Texts and reasoning are read; images and the rest stay as they are."""
+    """A part of a message's content: text in one of many shapes, a tool call, or what is no text."""
 
-    type: str = "text"
-    text: str | None = None
-    reasoning: str | None = None
-    thinking: str | None = None
+    type: str | UnsetType = UNSET
+    text: str | UnsetType | None = UNSET
+    reasoning: Raw | UnsetType = UNSET
+    thinking: Raw | UnsetType = UNSET
+    summary: Raw | UnsetType = UNSET
+    content: Raw | UnsetType = UNSET
+    refusal: Raw | UnsetType = UNSET
+    transcript: Raw | UnsetType = UNSET
     redacted: bool | None = None
+    id: Raw | UnsetType = UNSET
+    name: Raw | UnsetType = UNSET
+    input: Raw | UnsetType = UNSET
+    arguments: Raw | UnsetType = UNSET
 
 
 Content = str | list[str | Part] | None | UnsetType
@@ -90,40 +102,163 @@ Text = tuple[str, Path | None]
 """A text and its path within the message."""
 
 _CONTENT: Final[Path] = ("content",)
+_TEXTS: Final = ("reasoning", "thinking", "summary", "content", "text", "refusal", "transcript")
+"""Members that hold text, or lists and objects with text in them."""
+_REASONING: Final = ("reasoning", "thinking")
+"""Of these, those that hold a cipher where a part of that type is redacted."""
+
+_OBJECT: Final = b"{"
+"""Counted as read never, though there are some: a count that makes `no_twins` look at every object."""
+
+_COUNTED: Final = (*_TEXTS, "input", "arguments")
+_QUOTED: Final = {
+    name: f'"{name}"'.encode() for name in (*_COUNTED, "reasoning_content", "reasoning_details", "audio")
+}
+
+_TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text", "refusal", "reasoning", "thinking"})
+_CALL_TYPES: Final = frozenset({"tool_use", "server_tool_use"})
+_NO_TEXT_TYPES: Final = frozenset(
+    {
+        *("image", "image_url", "image_file", "input_image", "output_image"),
+        *("audio", "audio_url", "input_audio", "output_audio", "video", "video_url", "input_video"),
+        *("file", "input_file", "document", "data", "redacted_thinking"),
+    }
+)
+"""What OpenAI, Anthropic, Inspect and vision-language templates put between texts."""
+
 _decode_text = msgspec.json.Decoder(str).decode
 
 
-def texts(content: Content, aside: Sequence[tuple[str, Raw | UnsetType]] = ()) -> list[Text]:
-    """Return the texts of a message, at least one, reasoning before the answer.
+def texts(
+    item: Path,
+    content: Content,
+    before: Sequence[tuple[str, Raw | UnsetType]] = (),
+    after: Sequence[tuple[str, Raw | UnsetType]] = (),
+) -> list[Text]:
+    """Return the texts of a message, at least one.
 
     Args:
+        item: Path of the message.
         content: What the message holds.
-        aside: Names and values of the members in which servers put reasoning; what is no string is left out.
+        before: Names and values of the members in which servers put reasoning; text may stand deep in them.
+        after: The same of those that hold more of an answer.
+
+    Raises:
+        ValueError: A part is of a kind that is not known to hold no text.
     """
-    if isinstance(content, str) and not aside:
+    if isinstance(content, str) and not before and not after:
         return [(content, _CONTENT)]
-    found: list[Text] = [(text, (name,)) for name, raw in aside if (text := text_of(raw))]
+    found = _of_members(before)
+    beyond = _of_members(after)
     if isinstance(content, list):
-        found += [text for place, part in enumerate(content) for text in _of_part(part, place)]
-        if not found:
-            found.append(("", None if content else _CONTENT))
-    elif isinstance(content, str):
-        if content or not found:
-            found.append((content, _CONTENT))
-    elif not found:
-        found.append(("", _CONTENT))
-    return found
+        for place, part in enumerate(content):
+            found += _of_part(item, part, place)
+    elif content or not (found or beyond):
+        found.append((content or "", _CONTENT))
+    found += beyond
+    return found or [("", None if content else _CONTENT)]
 
 
-def _of_part(part: str | Part, place: int) -> Iterator[Text]:
+def part_calls(item: Path, content: Content) -> list[ToolCall]:
+    """Return the tool calls that are parts of a message.
+
+    Raises:
+        ValueError: One of them names no tool.
+    """
+    if not isinstance(content, list):
+        return []
+    calls = []
+    for place, part in enumerate(content):
+        if isinstance(part, Part) and part.type in _CALL_TYPES:
+            name = text_of(part.name)
+            if not name:
+                raise ValueError(f"{dotted((*item, 'content', place))}: the tool call names no tool")
+            raw = part.input if given(part.input) else part.arguments
+            calls.append(ToolCall(id=text_of(part.id), name=name, arguments=argument_text(raw)))
+    return calls
+
+
+def count_keys(content: list[str | Part], counts: MutableMapping[bytes, int]) -> None:
+    """Add how often each word that names a text stands in a content, for `opoi.formats.twins.no_twins`."""
+    for part in content:
+        if isinstance(part, Part):
+            for name in _COUNTED:
+                value = getattr(part, name)
+                if value is not UNSET:
+                    count_member(name, value, counts)
+            if part.redacted:
+                counts[_OBJECT] = 0
+            if part.type in _TEXTS:
+                _add(str(part.type), counts)
+
+
+def count_member(name: str, value: Raw | str | UnsetType | None, counts: MutableMapping[bytes, int]) -> None:
+    """Add a member that may hold text; one with keys in it makes `no_twins` look at every object."""
+    if value is UNSET:
+        return
+    _add(name, counts)
+    if isinstance(value, Raw) and bytes(value)[:1] in (b"{", b"["):
+        counts[_OBJECT] = 0
+
+
+def _add(word: str, counts: MutableMapping[bytes, int]) -> None:
+    key = _QUOTED[word]
+    counts[key] = counts.get(key, 0) + 1
+
+
+def _of_members(members: Sequence[tuple[str, Raw | UnsetType]]) -> list[Text]:
+    return [text for name, raw in members if raw is not UNSET for text in _of_raw(raw, (name,))]
+
+
+def _of_part(item: Path, part: str | Part, place: int) -> Iterator[Text]:
+    here: Path = ("content", place)
     if isinstance(part, str):
-        yield part, ("content", place)
-    elif part.type == "text" and part.text is not None:
-        yield part.text, ("content", place, "text")
-    elif part.type in ("reasoning", "thinking") and not part.redacted:
-        for name, text in (("reasoning", part.reasoning), ("thinking", part.thinking)):
-            if text is not None:
-                yield text, ("content", place, name)
+        yield part, here
+        return
+    known = part.type in _TEXT_TYPES or part.type in _NO_TEXT_TYPES or part.type in _CALL_TYPES
+    if not known and (part.type is not UNSET or part.text is UNSET):
+        kind = "without a type" if part.type is UNSET else f"of type {part.type[:40]!r}"
+        raise ValueError(f"{dotted((*item, *here))}: a part {kind} that is not read")
+    said = list(_of_known_members(part, here))
+    if said and part.type in _CALL_TYPES:
+        raise ValueError(f"{dotted((*item, *here))}: a tool call that holds text, which is not read")
+    yield from said
+
+
+def _of_known_members(part: Part, here: Path) -> Iterator[Text]:
+    cipher = _REASONING if part.redacted and part.type in _REASONING else ()
+    for name in _TEXTS:
+        value = getattr(part, name)
+        if value is UNSET or value is None or name in cipher:
+            continue
+        if isinstance(value, str):
+            yield value, (*here, name)
+        else:
+            yield from _of_raw(value, (*here, name))
+
+
+def _of_raw(raw: Raw, path: Path) -> Iterator[Text]:
+    """Yield the texts in a value: it is one, or they stand in it under names that are known to hold text."""
+    first = bytes(raw)[:1]
+    if first == b'"':
+        text = _decode_text(raw)
+        if text:
+            yield text, path
+    elif first in (b"{", b"["):
+        yield from _inside(msgspec.json.decode(raw), path)
+
+
+def _inside(value: object, path: Path) -> Iterator[Text]:
+    if isinstance(value, str):
+        if value:
+            yield value, path
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _inside(inner, (*path, place))
+    elif isinstance(value, dict):
+        for name in _TEXTS:
+            if name in value:
+                yield from _inside(value[name], (*path, name))
 
 
 def text_of(raw: Raw | UnsetType) -> str:

@@ -74,7 +74,7 @@ def detect(path: Path, format: str, limits: Limits) -> tuple[Container, str]:
         _check_archive(path)
     else:
         _check_text(path, head)
-        container = _container(head)
+        container = _container(path, head, limits)
     if container in ("archive", "log"):
         if format not in ("", "inspect"):
             raise UsageError(f"{path} is an Inspect log, not {format!r}", fix="leave the format out")
@@ -127,12 +127,24 @@ def _names_a_log(members: list[zipfile.ZipInfo]) -> bool:
     return any(member.filename in ("header.json", "_journal/start.json") for member in members)
 
 
-def _container(head: bytes) -> Container:
+def _container(path: Path, head: bytes, limits: Limits) -> Container:
     text = head.removeprefix(BOM).lstrip(SPACE)
     if text[:1] == b"[":
         return "array"
     keys = set(top_keys(text)) if text[:1] == b"{" else set()
-    return "log" if "eval" in keys and keys & _LOG_KEYS else "lines"
+    if "eval" in keys and keys & _LOG_KEYS:
+        return "log"
+    return "one" if _is_one_record(path, text, limits) else "lines"
+
+
+def _is_one_record(path: Path, text: bytes, limits: Limits) -> bool:
+    """Whether a file is one JSON object on several lines; one over the limit is not looked at."""
+    first, _, more = text.partition(b"\n")
+    if text[:1] != b"{" or not more or members_of(first) is not None:
+        return False
+    with opened(path) as file:
+        whole = file.read(limits.line_bytes + 1)
+    return len(whole) <= limits.line_bytes and members_of(whole.removeprefix(BOM)) is not None
 
 
 def _format(path: Path, container: Container, head: bytes, limits: Limits) -> str:

@@ -7,6 +7,7 @@ log, which record what happened and stay as they were. Long values may stand in 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -18,8 +19,11 @@ from opoi.formats.conversion import (
     Path,
     Piece,
     argument_text,
+    count_keys,
+    count_member,
     given,
     listed,
+    part_calls,
     spoken,
     texts,
 )
@@ -47,6 +51,7 @@ class _Message(Struct, gc=False):
     tool_call_id: str | list[str] | None = None
     error: Raw | UnsetType = UNSET
     tool_error: Raw | UnsetType = UNSET
+    reasoning: Raw | UnsetType = UNSET
 
 
 class _Output(Struct, gc=False):
@@ -76,8 +81,7 @@ def read_inspect(raw: bytes, line: int) -> Converted:
     if sample.messages is UNSET or sample.id is UNSET:
         raise ValueError(f"`{'messages' if sample.messages is UNSET else 'id'}` is missing")
     messages = listed("messages", sample.messages, _decode_messages)
-    with_content = sum(message.content is not UNSET for message in messages)
-    no_twins(bytes(sample.messages), {b'"role"': len(messages), b'"content"': with_content})
+    no_twins(bytes(sample.messages), _count(messages))
     kept = _Attachments(sample.attachments) if b"://" in bytes(sample.messages) else None
     pieces: list[Piece] = []
     for index, message in enumerate(messages):
@@ -87,26 +91,47 @@ def read_inspect(raw: bytes, line: int) -> Converted:
     return Converted(msgspec.structs.replace(trace, id=f"{trace.id}/{sample.epoch}"), pieces)
 
 
+def _count(messages: Sequence[_Message]) -> dict[bytes, int]:
+    """Return how often the keys that carry a conversation were read."""
+    counts = {b'"role"': len(messages), b'"content"': 0}
+    for message in messages:
+        counts[b'"content"'] += message.content is not UNSET
+        count_member("reasoning", message.reasoning, counts)
+        if isinstance(message.content, list):
+            count_keys(message.content, counts)
+    return counts
+
+
 def _pieces(item: Path, message: _Message, kept: _Attachments | None) -> list[Piece]:
-    said = texts(message.content)
+    said = texts(item, message.content, _before(message))
     if kept is not None:
         said = [(kept.text(text), inner) for text, inner in said]
     return spoken(
         item,
         message.role,
         said,
-        calls=tuple(_call(call, kept) for call in message.tool_calls or ()),
+        calls=tuple(_calls(item, message, kept)),
         answers=message.tool_call_id if isinstance(message.tool_call_id, str) else "",
         weight=1.0,
         error=given(message.error) or given(message.tool_error),
     )
 
 
-def _call(call: _Call, kept: _Attachments | None) -> ToolCall:
-    arguments = argument_text(call.arguments)
-    if kept is not None and "://" in arguments:
-        arguments = kept.arguments(arguments)
-    return ToolCall(id=call.id or "", name=call.function, arguments=arguments)
+def _before(message: _Message) -> Sequence[tuple[str, Raw | UnsetType]]:
+    """Return the member in which old logs put reasoning."""
+    return () if message.reasoning is UNSET else [("reasoning", message.reasoning)]
+
+
+def _calls(item: Path, message: _Message, kept: _Attachments | None) -> Iterator[ToolCall]:
+    calls = [
+        ToolCall(id=call.id or "", name=call.function, arguments=argument_text(call.arguments))
+        for call in message.tool_calls or ()
+    ]
+    for call in [*calls, *part_calls(item, message.content)]:
+        if kept is not None and "://" in call.arguments:
+            yield msgspec.structs.replace(call, arguments=kept.arguments(call.arguments))
+        else:
+            yield call
 
 
 class _Attachments:

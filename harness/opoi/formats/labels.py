@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from opoi.formats.conversion import Piece, text_of
+from opoi.formats.conversion import Piece, given, text_of
 from opoi.types import Trace
 
-__all__ = ["Head", "trace_of"]
+__all__ = ["Head", "no_preference", "trace_of"]
 
 
 class Head(Struct):
@@ -50,6 +50,16 @@ def _label(*raws: Raw | UnsetType) -> str:
     return ""
 
 
+def no_preference(chosen: Raw | UnsetType, rejected: Raw | UnsetType) -> None:
+    """Refuse preference data: two answers to one question are no conversation.
+
+    Raises:
+        ValueError: One of the two answers is there.
+    """
+    if given(chosen) or given(rejected):
+        raise ValueError("preference data (`chosen`, `rejected`) is not read: write each answer as a record")
+
+
 def trace_of(
     head: Head, line: int, pieces: Sequence[Piece], *, id: str = "", run: int = 0, model: str = ""
 ) -> Trace:
@@ -62,7 +72,12 @@ def trace_of(
         id: Name that takes precedence.
         run: Repetition.
         model: Model, where the record names it elsewhere.
+
+    Raises:
+        ValueError: There are no messages.
     """
+    if not pieces:
+        raise ValueError("no messages")
     more = _Metadata()
     if head.metadata is not UNSET and bytes(head.metadata)[:1] == b"{":
         more = _decode_metadata(head.metadata)

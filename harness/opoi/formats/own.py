@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -12,6 +14,7 @@ from opoi.types import Cleaned, Message, Trace
 
 __all__ = ["read_opoi"]
 
+_CLEANED: Final = re.compile(rb'\s*\{\s*"trace"')
 _decode_trace = msgspec.json.Decoder(Trace).decode
 _decode_cleaned = msgspec.json.Decoder(Cleaned).decode
 
@@ -22,8 +25,10 @@ def read_opoi(raw: bytes, line: int) -> Converted:  # noqa: ARG001 - one signatu
     Raises:
         ValueError: It is not one; the message says what is wrong.
     """
-    cleaned = raw.lstrip().startswith(b'{"trace"')
+    cleaned = _CLEANED.match(raw) is not None
     trace = _decode_cleaned(raw).trace if cleaned else _decode_trace(raw)
+    if not trace.messages and not trace.prompt:
+        raise ValueError("no messages")
     every = [*trace.prompt, *trace.gen_prompt, *trace.messages]
     no_twins(raw, {b'"role"': _count(every)})
     root = ("trace", "messages") if cleaned else ("messages",)

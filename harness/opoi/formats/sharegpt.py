@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from opoi.formats.conversion import Converted, Path, Piece, argument_text, dotted, spoken
-from opoi.formats.labels import Head, trace_of
+from opoi.formats.labels import Head, no_preference, trace_of
 from opoi.formats.twins import no_twins
 from opoi.types import ToolCall
 
@@ -42,6 +42,8 @@ class _Turn(Struct, gc=False):
 class _Line(Head):
     conversations: list[_Turn] = field(default_factory=list)
     system: str | None = None
+    chosen: Raw | UnsetType = UNSET
+    rejected: Raw | UnsetType = UNSET
 
 
 class _Call(Struct, gc=False):
@@ -64,6 +66,7 @@ def read_sharegpt(raw: bytes, line: int) -> Converted:
     turns = record.conversations
     if not turns and b'"conversations"' not in raw:
         raise ValueError("`conversations` is missing")
+    no_preference(record.chosen, record.rejected)
     no_twins(raw, {b'"from"': len(turns), b'"value"': len(turns)})
     pieces: list[Piece] = []
     if record.system:

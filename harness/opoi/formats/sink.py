@@ -25,10 +25,11 @@ _CHUNK: Final = 1 << 20
 def open_sink(path: Path, source: Source) -> Iterator[Sink]:
     """Open a file for cleaned records, which are written in the order of the source.
 
-    It is made like the source: lines, a JSON array, an Inspect log with everything beside the samples copied.
-    Records of the source that are not written are left out. Lines end in a line feed, without a byte order
-    mark. The records go to a file beside it, which takes its place when all went well; on any exception, an
-    interrupt included, what was there before stays. So the file may be the source itself.
+    It is made like the source: lines, one record on several lines, a JSON array, an Inspect log with
+    everything beside the samples copied. Records of the source that are not written are left out. Lines end
+    in a line feed, without a byte order mark. The records go to a file beside it, which takes its place when
+    all went well; on any exception, an interrupt included, what was there before stays. So the file may be
+    the source itself.
 
     Args:
         path: The file; its folder is made where it does not exist.
@@ -105,7 +106,7 @@ class _Body(Protocol):
 
 
 def _body(file: BinaryIO, source: Source, stack: ExitStack) -> _Body:
-    if source.container == "lines":
+    if source.container in ("lines", "one"):
         return _Lines(file)
     if source.container == "archive":
         archive = stack.enter_context(opened_zip(source.path))

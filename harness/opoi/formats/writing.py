@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from opoi.formats.records import Record
 __all__ = ["write_back"]
 
 _SPACE = " \t\r\n"
+_CONTENT: Path = ("content",)
 
 
 def write_back(record: Record, contents: Mapping[int, str | None]) -> bytes:
@@ -44,30 +45,43 @@ def write_back(record: Record, contents: Mapping[int, str | None]) -> bytes:
     if not changes:
         return record.raw
     document = _Document(record.raw)
-    gone = _gone(converted.pieces, changes)
+    gone = _without_text(converted.pieces, changes, _message)
     for item in gone:
         document.remove(item)
         for key in converted.beside:
             document.remove((key, *item[1:]))
+    emptied = set(_without_text(converted.pieces, changes, _holder))
     for index, content in changes.items():
         piece = converted.pieces[index]
         if piece.item in gone:
             continue
         if piece.inner is None:
             raise ValueError(f"{dotted(piece.item)} has no text that could change")
-        if content is None:
-            document.remove_text(piece.item, piece.inner)
+        holder = _holder(piece)
+        if content is None and holder in emptied and piece.inner != _CONTENT:
+            document.remove(holder)
         else:
-            document.put((*piece.item, *piece.inner), content)
+            document.put((*piece.item, *piece.inner), content or "")
     return document.result()
 
 
-def _gone(pieces: Sequence[Piece], changes: Mapping[int, str | None]) -> list[Path]:
-    """Return the paths of the record's messages of which nothing is left."""
+def _message(piece: Piece) -> Path:
+    return piece.item
+
+
+def _holder(piece: Piece) -> Path:
+    """Return the path of what goes with a text: its part, or the member of the message that holds it."""
+    return (*piece.item, *(piece.inner or ())[:2])
+
+
+def _without_text(
+    pieces: Sequence[Piece], changes: Mapping[int, str | None], holder: Callable[[Piece], Path]
+) -> list[Path]:
+    """Return the paths of what holds texts, all of which are removed."""
     left: dict[Path, int] = defaultdict(int)
     for index, piece in enumerate(pieces):
-        left[piece.item] += changes.get(index, "") is not None
-    return [item for item, count in left.items() if not count]
+        left[holder(piece)] += changes.get(index, "") is not None
+    return [path for path, count in left.items() if not count]
 
 
 class _Member(NamedTuple):
@@ -112,13 +126,6 @@ class _Document:
     def remove(self, path: Path) -> None:
         """Remove an element of a list or a member of an object."""
         self._removed[path[:-1]].add(path[-1])
-
-    def remove_text(self, item: Path, inner: Path) -> None:
-        """Remove one of several texts of a message: its part, or the member of its own that holds it."""
-        if inner == ("content",):
-            self.put((*item, *inner), "")
-        else:
-            self.remove((*item, *inner[:2]))
 
     def result(self) -> bytes:
         """Return the text with all changes made."""
