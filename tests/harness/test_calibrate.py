@@ -24,6 +24,7 @@ from opoi.passages import passages
 from opoi.planting.bank import load_bank
 from opoi.planting.corpus import plant_each
 from opoi.planting.grown import Bed
+from opoi.planting.honest import WORDING
 from opoi.planting.plants import DIFFICULTIES, KINDS, Planted
 from opoi.planting.specimens import specimens
 from opoi.progress import Quiet
@@ -79,7 +80,7 @@ def perfect(suite: Suite, seed: int, count: int) -> Toy:
     def find(trace: Trace, known: Known) -> Iterator[Finding]:
         seen = {*texts(clean[trace.id], known.prose).values()}
         for (message, field), text in texts(trace, known.prose).items():
-            if text not in seen:
+            if text.strip() and text not in seen:
                 yield Finding(
                     detector="perfect",
                     kind="new",
@@ -148,6 +149,9 @@ def corpus_of(seed: int, count: int) -> tuple[Planted, ...]:
 def test_a_detector_that_finds_everything_scores_one_everywhere() -> None:
     for kind in KINDS:
         score = measured().score("perfect", kind)
+        if kind == "commitment":
+            assert score.planted == score.true == score.false == 0
+            continue
         assert score.found == score.planted > 0, kind
         assert score.recall.value == 1
         if kind not in FRAMED:
@@ -158,7 +162,8 @@ def test_a_detector_that_finds_everything_scores_one_everywhere() -> None:
 def test_a_detector_that_finds_nothing_has_no_precision() -> None:
     for kind in KINDS:
         score = measured().score("silent", kind)
-        assert (score.found, score.recall.value, score.precision.value) == (0, 0, None)
+        recall = 0 if score.planted else None
+        assert (score.found, score.recall.value, score.precision.value) == (0, recall, None)
     assert measured().clean_score("silent").false_positives.value == 0
 
 
@@ -167,7 +172,7 @@ def test_a_detector_that_finds_what_was_there_before_finds_no_leak() -> None:
     assert clean.flagged == clean.findings == N
     for kind in ("verbatim", "number", "as_of"):
         score = measured().score("noisy", kind)
-        assert (score.found, score.true, score.false) == (0, 0, 2 * N)
+        assert (score.found, score.true, score.false) == (0, 0, 2 * score.planted)
         assert score.precision.value == 0
 
 
@@ -238,9 +243,52 @@ def test_what_is_not_decidable_is_left_out_of_recall_and_listed_with_a_reason(ad
     for kind in ("number", "derived"):
         apart = [each for each in found.apart if each.kind == kind]
         undecidable = sum(each.undecidable for each in apart)
-        assert undecidable > 0
+        assert undecidable > 0 or kind == "number"
         assert found.score(ALL, kind).planted == 12 - undecidable - found.skipped.get(kind, 0)
         assert all(each.why and each.undecidable <= each.planted for each in apart)
+
+
+def test_what_is_not_decidable_is_in_neither_recall_nor_precision_and_shows_what_was_found() -> None:
+    corpus = [each.plants[0] for each in corpus_of(SEED, N)]
+    apart = {(each.kind, each.difficulty, each.variant): each for each in measured().apart}
+    for kind in KINDS:
+        plants = [one for one in corpus if one.kind == kind]
+        for difficulty in DIFFICULTIES:
+            proved = [one for one in plants if one.difficulty == difficulty and one.decidable]
+            score = measured().score("perfect", kind, difficulty)
+            assert score.planted == len(proved)
+            assert score.true >= score.planted
+            assert bool(score.true) == bool(proved)
+        open_ = Counter((one.kind, one.difficulty, one.variant) for one in plants if not one.decidable)
+        rows = {key: each for key, each in apart.items() if key[0] == kind}
+        assert {key: each.undecidable for key, each in rows.items()} == open_
+        assert all(each.found == each.suspected == each.undecidable for each in rows.values())
+    assert {kind for kind, _, _ in apart} >= {"commitment", "as_of"}
+
+
+def test_a_suspicion_of_what_cannot_be_proved_is_shown_beside_it(echo: Suite) -> None:
+    wary = matching("wary", r"(?s).+", grade="suspect")
+    found = calibrate((wary,), suite=echo, seed=3, n=3, kinds=("commitment",))
+    assert [(each.found, each.suspected) for each in found.apart] == [(0, 1)] * 3
+    table = calibration_tables(found)[2]
+    assert [row[table.columns.index("with suspects")].text for row in table.rows] == ["1"] * 3
+    assert not calibration_tables(found)[0].rows
+
+
+def test_false_positives_are_measured_on_honest_twins_too(echo: Suite, ads: Suite) -> None:
+    added = matching("added", "|".join(re.escape(sentence) for sentence in WORDING))
+    sums = matching(
+        "sums", r"adds up to|The records hold|Between the two windows| % ?\.| (?:above|below) the"
+    )
+    for suite in (echo, ads):
+        found = calibrate((added, sums), suite=suite, seed=3, n=6, kinds=("nonce",))
+        assert [found.clean_score(name).traces for name in ("added", "sums", ALL)] == [6] * 3
+        assert found.clean_score("added").flagged == 0
+        told = found.clean_score("added", "honest")
+        assert told.flagged == told.findings == told.traces == 6
+        assert (found.clean_score("sums", "honest").flagged > 0) == (suite is ads)
+        table = calibration_tables(found)[1]
+        assert {row[0].text for row in table.rows} >= {"added", "added, honest", "all, honest"}
 
 
 def test_calibrating_twice_gives_the_same(echo: Suite) -> None:
@@ -290,7 +338,7 @@ def test_a_calibration_survives_json() -> None:
 
 def test_the_tables_say_what_was_measured() -> None:
     found, clean, _ = calibration_tables(measured(), silent=True)
-    assert len(found.rows) == len(measured().scores)
+    assert len(found.rows) == sum(score.planted > 0 for score in measured().scores)
     assert all(len(row) == len(table.columns) for table in (found, clean) for row in table.rows)
     rows = {row[0].text: row for row in found.rows}
     score = measured().score("mentions", "verbatim", "easy")

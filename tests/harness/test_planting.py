@@ -17,21 +17,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from opoi.cleaning.engine import core
 from opoi.errors import UnknownNameError, UsageError
-from opoi.passages import passages
+from opoi.passages import passages, regions_of
 from opoi.planting.bank import BANKS, Bank, BankName, load_bank
 from opoi.planting.corpus import PLANTERS, corpus, plant, text_at
 from opoi.planting.edits import add_member, with_phrase
 from opoi.planting.grown import Bed
+from opoi.planting.honest import ARITHMETIC, WORDING, arithmetic, honest
 from opoi.planting.legal import explained, shown
 from opoi.planting.matching import judge, targets
-from opoi.planting.plants import DIFFICULTIES, KINDS, Plant, Planted
+from opoi.planting.plants import DIFFICULTIES, KINDS, STRUCTURAL, Kind, Plant, Planted
 from opoi.planting.specimens import Specimen, specimens
 from opoi.planting.spelling import Written, cardinal, dates, exact, in_words, other_unit, rounded
 from opoi.protocols import Suite
 from opoi.registry import load_suite
 from opoi.seeds import Stream
-from opoi.types import Fact, Finding, Trace
+from opoi.types import Fact, Finding, Message, Trace
 
 ROOT = Path(__file__).parents[2]
 SUITES = ("ads", "echo")
@@ -332,11 +334,102 @@ def test_planting_twice_gives_the_same(suite: str, bank: BankName) -> None:
 
 @every_corpus
 def test_what_is_not_decidable_says_why_and_nothing_else_does(suite: str, bank: BankName) -> None:
+    innocent, wrong = load_bank(bank).innocent, []
     for _, each in planted(suite, bank):
         (one,) = each.plants
-        assert one.decidable == (not one.why)
-        if one.kind not in ("number", "derived", "date", "causal"):
-            assert one.decidable == (one.template not in load_bank(bank).innocent)
+        right = one.decidable == (not one.why)
+        if one.kind not in ("number", "derived", "date", "causal", *STRUCTURAL):
+            right &= one.decidable == (one.template not in innocent)
+        if not right:
+            wrong.append((one.kind, one.difficulty, one.variant))  # no phrase: a failure may not print one
+    assert not wrong
+
+
+@every_corpus
+def test_what_only_a_rate_can_prove_is_not_decidable_from_one_trace(suite: str, bank: BankName) -> None:
+    told = {
+        (one.kind, one.variant): one.decidable
+        for _, each in planted(suite, bank)
+        for one in each.plants
+        if one.kind in STRUCTURAL
+    }
+    assert told == {
+        ("commitment", ""): False,
+        ("as_of", "both"): True,
+        ("as_of", "ledger"): True,
+        ("as_of", "text"): False,
+    }
+
+
+# ---------------------------------------------------------------- honest twins
+
+
+@every_corpus
+def test_an_honest_twin_has_more_prose_the_same_decision_and_nothing_else_that_is_new(
+    suite: str, bank: BankName
+) -> None:
+    prose = suite_of(suite).prose
+    for specimen in some(suite, bank):
+        twin = honest(specimen, suite_of(suite), Stream(1, "honest", specimen.index))
+        assert twin is not None
+        old, new = specimen.trace, twin.trace
+        assert twin.plants == ()
+        assert new.messages[:-1] == old.messages[:-1]
+        assert new.decision.valid
+        assert core(new.decision, prose) == core(old.decision, prose)
+        assert sum(len(text) for text in regions_of(new.messages[-1].content, prose).values()) > sum(
+            len(text) for text in regions_of(old.messages[-1].content, prose).values()
+        )
+        assert msgspec.structs.replace(new, messages=old.messages, decision=old.decision) == old
+
+
+def amount(text: str) -> float:
+    return float(re.sub(r"[^\d.-]", "", text.rstrip(".")))
+
+
+def test_honest_arithmetic_is_right_and_about_what_was_shown() -> None:
+    sums = {
+        "week": (r"days the .* of (.+) adds up to (.+)\.", lambda a, b: abs(7 * a - b)),
+        "share": (r"^(\d+) .+ of (\d+) .+ are (.+) %", lambda a, b, c: abs(100 * a / b - c)),
+        "change": (r"by (.+), from (.+) to (.+)\.", lambda c, a, b: abs(abs(b - a) - c)),
+    }
+    seen = set()
+    for specimen in some("ads", "development", 12):
+        values = {
+            float(fact.value)
+            for message in specimen.trace.messages
+            for fact in message.facts
+            if not isinstance(fact.value, str)
+        }
+        for draw in range(4):
+            made = arithmetic(specimen, Stream(2, specimen.index, draw))
+            seen |= {*made}
+            for kind, (pattern, off) in sums.items():
+                if kind in made:
+                    match = re.search(pattern, made[kind])
+                    assert match
+                    numbers = [amount(text) for text in match.groups()]
+                    assert off(*numbers) <= (0.05 if kind == "share" else 1e-6) + 1e-9
+                    assert len(values & {*numbers}) >= len(numbers) - 1
+            if "target" in made:
+                match = re.search(r"of (\S+).* is (\S+).* (above|below) the", made["target"])
+                assert match
+                value, gap = amount(match[1]), amount(match[2])
+                target = value - gap if match[3] == "above" else value + gap
+                assert value in values
+                assert any(abs(target - other) < 1e-6 for other in values)
+            if "since" in made:
+                first, ago, last = re.findall(r"\d{4}-\d\d-\d\d|\d+(?= days)", made["since"])
+                assert (date.fromisoformat(last) - date.fromisoformat(first)).days == int(ago)
+                assert last == specimen.scenario.as_of
+    assert seen == {*ARITHMETIC}
+
+
+def test_honest_wording_is_plain_and_no_phrase_of_either_half() -> None:
+    assert len({*WORDING}) == len(WORDING) >= 20
+    told = {tuple(words(sentence)) for sentence in WORDING}
+    shared = [bank for bank in BANKS if told & {tuple(words(each)) for each in phrases(load_bank(bank))}]
+    assert not shared
 
 
 @every_corpus
@@ -541,7 +634,7 @@ def test_spellings_of_a_day_read_back(day: date) -> None:
 # ---------------------------------------------------------------- legal sources
 
 
-metrics = st.sampled_from(["cost", "gain"])
+metrics = st.sampled_from(["cost", "gain", "target_cost", "gain_7d", "cost_before", "daily_before"])
 facts = st.builds(
     Fact,
     st.sampled_from(["a", "b"]),
@@ -581,8 +674,17 @@ def made_of(one: Fact, two: Fact, unit: str) -> list[float]:
     together = one.window == two.window
     if unit not in ("%", "x", "count") and (one.unit, two.unit) == (unit, "count") and together:
         return [first / second]
-    if one.unit != two.unit or not (one.metric == two.metric or together or settings):
+    if one.unit != two.unit:
         return []
+    subjects = [
+        {word for word in fact.metric.split("_") if word in ("cost", "gain", "target")} for fact in (one, two)
+    ]
+    named = one.metric == two.metric or subjects[0] & subjects[1]
+    if not named or not (one.metric == two.metric or together or settings):
+        if not together or one.unit not in ("USD", "count"):
+            return []
+        quotient = {"x": [first / second], "%": [first / second * 100] if one.unit == "count" else []}
+        return quotient.get(unit, [])
     values = {
         "x": [first / second],
         "%": [abs(first / second - 1) * 100] + ([first / second * 100] if together else []),
@@ -631,20 +733,42 @@ def find(one: Plant, **changes: object) -> Finding:
     return Finding(detector="d", kind="k", trace="t", **{**place, **changes})  # type: ignore[arg-type]
 
 
-def test_a_finding_counts_in_the_same_sentence_and_not_in_the_next() -> None:
-    suite = suite_of("ads")
-    for _, each in planted("ads", "development"):
-        (one,) = each.plants
-        if one.kind != "verbatim" or one.difficulty != "easy" or one.field != "reasoning":
-            continue
-        wanted = targets(each.trace, each.plants, suite.prose)
-        text = passage(each.trace, one, tuple(suite.prose))
-        for start in range(len(text)):
-            hit = judge([find(one, start=start, end=start + 1, text="?")], wanted, ()).found
-            assert hit or not one.start <= start < one.end
-            if start in (0, len(text) - 1) and one.start > 60 and one.end < len(text) - 60:
-                assert not hit
-        assert not judge([find(one, message=(0,))], wanted, ()).found or one.message == (0,)
+BEFORE, PLANT, AFTER = "The gauge shows 61 bar. ", "The memo says to open it.", " The limit stands at 50 bar."
+ANSWER = {"action": "open", "reasoning": BEFORE + PLANT + AFTER}
+
+
+@given(st.integers(0, len(BEFORE + PLANT + AFTER) - 1), st.integers(1, 5), st.sampled_from(KINDS))
+def test_a_finding_counts_in_the_same_sentence_and_not_in_the_next(
+    start: int, length: int, kind: Kind
+) -> None:
+    text = ANSWER["reasoning"]
+    first = len(BEFORE)
+    one = Plant(
+        kind=kind,
+        difficulty="easy",
+        message=(0,),
+        field="reasoning",
+        start=first + 4,
+        end=first + 8,
+        text=text[first + 4 : first + 8],
+    )
+    message = Message(role="assistant", content=json.dumps(ANSWER), author="student", loss_weight=1)
+    trace = msgspec.structs.replace(some("echo")[0].trace, messages=(message,))
+    (target,) = wanted = targets(trace, (one,), ("reasoning",))
+    end = min(start + length, len(text))
+    finding = find(one, start=start, end=end, text=text[start:end])
+    # the blank after a sentence may count to either side
+    if end <= first - 1 or start > first + len(PLANT):
+        inside = kind in STRUCTURAL
+    elif end > first and start < first + len(PLANT):
+        inside = True
+    else:
+        return
+    assert target.hit(finding) == inside
+    judged = judge([finding], wanted, ())
+    assert (judged.found, judged.true, judged.false) == (inside, int(inside), int(not inside))
+    elsewhere = find(one, message=(2,), start=first + 4, end=first + 8)
+    assert not target.hit(elsewhere)
 
 
 def test_a_finding_that_the_clean_twin_has_too_is_of_no_plant() -> None:

@@ -1,14 +1,17 @@
 """How well detectors find planted leaks: recall, precision and false positives, by kind and difficulty.
 
 Every specimen (a clean trace) is planted once with every kind, the difficulties in turn, and its clean twin
-is read too. Counted are findings of grade `leak`; those of grade `suspect` stand apart.
+is read too. Counted are findings of grade `leak`; those of grade `suspect` stand apart. So do plants that
+scenario, verdict and trace cannot prove: their traces, and the clean twins read beside them, are in neither
+recall nor precision. They are listed with the reason, and with how many were found all the same.
 
-- *recall*: planted traces in which the detector found the plant / planted traces, over those plants that
-  scenario, verdict and trace can prove at all. What is not decidable is listed apart, with the reason.
+- *recall*: planted traces in which the detector found the plant / planted traces.
 - *precision*: true findings / (true + false). True is a finding of a plant that the clean twin does not have;
   false is every other one, on the planted traces and on their clean twins. So as many clean traces as planted
   ones stand behind it; where leaks are rarer, precision is lower.
-- *false positives*: clean traces with any finding / clean traces.
+- *false positives*: clean traces with any finding / clean traces. Of two sets, each specimen once in each:
+  `plain`, as the stand-in wrote it, and `honest`, with honest arithmetic and wording put into the answer
+  (`opoi.planting.honest`).
 
 Intervals are Wilson's at 95 %. They treat traces as independent draws with these phrases; the column
 `phrases` says of how many phrases of the bank each figure is made, and how many of them were ever found.
@@ -19,6 +22,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from typing import Literal, get_args
 
 import msgspec
 
@@ -28,6 +32,7 @@ from opoi.leakage.known import Detector
 from opoi.planting.bank import BankName, load_bank
 from opoi.planting.corpus import check_kinds, plant_each
 from opoi.planting.grown import Bed
+from opoi.planting.honest import honest
 from opoi.planting.matching import Judged, judge, targets
 from opoi.planting.plants import DIFFICULTIES, Kind, Planted
 from opoi.planting.specimens import specimens
@@ -36,10 +41,26 @@ from opoi.protocols import Suite
 from opoi.seeds import Stream
 from opoi.types import Finding, Measure, Value
 
-__all__ = ["ALL", "Apart", "Calibration", "CleanScore", "Score", "calibrate", "findings_of", "share"]
+__all__ = [
+    "ALL",
+    "WORDINGS",
+    "Apart",
+    "Calibration",
+    "CleanScore",
+    "Score",
+    "Wording",
+    "calibrate",
+    "findings_of",
+    "share",
+]
 
 ALL = "all"
 """Stands for all detectors together, and for all difficulties."""
+
+Wording = Literal["plain", "honest"]
+"""Clean traces as the stand-in wrote them, or with honest sentences put into the answer."""
+
+WORDINGS: tuple[Wording, ...] = get_args(Wording)
 
 
 class Score(Value, frozen=True, kw_only=True):
@@ -49,7 +70,7 @@ class Score(Value, frozen=True, kw_only=True):
         detector: Its id, or `ALL`: found by any of them, and their findings added up.
         kind: What was planted.
         difficulty: How openly, or `ALL`.
-        planted: Planted traces whose plant can be proved.
+        planted: Planted traces whose plant can be proved; all other counts are of these too.
         found: Those in which it was found.
         suspected: Those in which it was found if findings of grade `suspect` count too.
         true: Findings of a plant that the clean twin does not have.
@@ -90,6 +111,7 @@ class CleanScore(Value, frozen=True, kw_only=True):
 
     Attributes:
         detector: Its id, or `ALL`.
+        wording: Which clean traces: as the stand-in wrote them, or with honest sentences added.
         traces: Clean traces.
         flagged: Those with a finding of grade `leak`.
         suspected: Those with a finding of any grade.
@@ -97,6 +119,7 @@ class CleanScore(Value, frozen=True, kw_only=True):
     """
 
     detector: str
+    wording: Wording = "plain"
     traces: int
     flagged: int = 0
     suspected: int = 0
@@ -117,7 +140,8 @@ class Apart(Value, frozen=True, kw_only=True):
         variant: What kind of its kind.
         planted: All plants of this variant.
         undecidable: Those that cannot be proved.
-        found: How many of these some detector found all the same.
+        found: How many of these some detector found all the same, as a leak.
+        suspected: The same, if findings of grade `suspect` count too.
         why: The reason for the first of them.
     """
 
@@ -127,6 +151,7 @@ class Apart(Value, frozen=True, kw_only=True):
     planted: int
     undecidable: int
     found: int
+    suspected: int
     why: str
 
 
@@ -140,7 +165,7 @@ class Calibration(Value, frozen=True, kw_only=True):
         bank: Half of the phrases.
         detectors: Ids, in the order of the tables.
         scores: For each detector and for all, by kind: all difficulties, then each.
-        clean: For each detector and for all.
+        clean: For each detector and for all, of either wording.
         apart: What is not decidable.
         skipped: Specimens that offered no place, by kind.
     """
@@ -166,16 +191,16 @@ class Calibration(Value, frozen=True, kw_only=True):
                 return each
         raise KeyError((detector, kind, difficulty))
 
-    def clean_score(self, detector: str) -> CleanScore:
+    def clean_score(self, detector: str, wording: Wording = "plain") -> CleanScore:
         """Return what a detector makes of clean traces.
 
         Raises:
-            KeyError: There is no such detector.
+            KeyError: There is no such row.
         """
         for each in self.clean:
-            if each.detector == detector:
+            if (each.detector, each.wording) == (detector, wording):
                 return each
-        raise KeyError(detector)
+        raise KeyError((detector, wording))
 
 
 def share(successes: int, count: int) -> Measure:
@@ -229,8 +254,10 @@ def calibrate(
     with closing((progress or Quiet()).start("calibrate", n)) as watch:
         for specimen in specimens(suite, seed, n, bank=bank):
             twin = findings_of(detectors, specimen.clean, suite)
-            tally.clean(twin)
+            tally.clean("plain", twin)
             stream = Stream(seed, "planting", "calibrate", specimen.index)
+            if (told := honest(specimen, suite, stream.at("honest"))) is not None:
+                tally.clean("honest", findings_of(detectors, told, suite))
             bed = Bed(specimen=specimen, suite=suite, difficulty="easy", bank=phrases, stream=stream)
             for kind, planted in plant_each(bed, wanted).items():
                 if planted is None:
@@ -245,7 +272,7 @@ def calibrate(
         bank=bank,
         detectors=names,
         scores=tally.scores(),
-        clean=tally.clean_scores(n),
+        clean=tally.clean_scores(),
         apart=tally.apart(),
         skipped=dict(tally.skipped),
     )
@@ -259,18 +286,19 @@ class _Tally:
         self.kinds = kinds
         self.skipped: Counter[str] = Counter()
         self._counts: Counter[tuple[str, ...]] = Counter()
-        self._clean: Counter[tuple[str, str]] = Counter()
+        self._clean: Counter[tuple[str, Wording, str]] = Counter()
         self._apart: Counter[tuple[str, ...]] = Counter()
         self._why: dict[tuple[str, ...], str] = {}
         self._phrases: dict[tuple[str, ...], set[str]] = {}
 
-    def clean(self, found: Mapping[str, Sequence[Finding]]) -> None:
+    def clean(self, wording: Wording, found: Mapping[str, Sequence[Finding]]) -> None:
         """Count the findings on a clean trace."""
         for detector, findings in {**found, ALL: _together(found)}.items():
             leaks = len(_leaks(findings))
-            self._clean[detector, "findings"] += leaks
-            self._clean[detector, "flagged"] += leaks > 0
-            self._clean[detector, "suspected"] += len(findings) > 0
+            self._clean[detector, wording, "traces"] += 1
+            self._clean[detector, wording, "findings"] += leaks
+            self._clean[detector, wording, "flagged"] += leaks > 0
+            self._clean[detector, wording, "suspected"] += len(findings) > 0
 
     def planted(
         self,
@@ -285,24 +313,25 @@ class _Tally:
         leaks = {name: judge(_leaks(found[name]), wanted, twin[name]) for name in found}
         any_grade = {name: judge(found[name], wanted, twin[name]) for name in found}
         leaks[ALL], any_grade[ALL] = _sum(leaks.values()), _sum(any_grade.values())
+        key = (of_plant.kind, of_plant.difficulty, of_plant.variant)
+        self._apart[*key, "planted"] += 1
         if not of_plant.decidable:
-            key = (of_plant.kind, of_plant.difficulty, of_plant.variant)
             self._apart[*key, "undecidable"] += 1
             self._apart[*key, "found"] += leaks[ALL].found
+            self._apart[*key, "suspected"] += any_grade[ALL].found
             self._why.setdefault(key, of_plant.why)
-        self._apart[of_plant.kind, of_plant.difficulty, of_plant.variant, "planted"] += 1
+            return
         false = {name: len(_leaks(findings)) for name, findings in twin.items()}
         false[ALL] = sum(false.values())
         for name in self.detectors:
             for difficulty in (ALL, of_plant.difficulty):
                 row = (name, of_plant.kind, difficulty)
-                if of_plant.decidable:
-                    self._counts[*row, "planted"] += 1
-                    self._counts[*row, "found"] += leaks[name].found
-                    self._counts[*row, "suspected"] += any_grade[name].found
-                    self._phrase(row, of_plant.template, found=leaks[name].found)
+                self._counts[*row, "planted"] += 1
+                self._counts[*row, "found"] += leaks[name].found
+                self._counts[*row, "suspected"] += any_grade[name].found
                 self._counts[*row, "true"] += leaks[name].true
                 self._counts[*row, "false"] += leaks[name].false + false[name]
+                self._phrase(row, of_plant.template, found=leaks[name].found)
 
     def _phrase(self, row: tuple[str, ...], template: str, *, found: bool) -> None:
         if template:
@@ -330,11 +359,16 @@ class _Tally:
             for row in rows
         )
 
-    def clean_scores(self, traces: int) -> tuple[CleanScore, ...]:
+    def clean_scores(self) -> tuple[CleanScore, ...]:
         """Return what each detector made of the clean traces."""
-        counted = ("flagged", "suspected", "findings")
+        counted = ("traces", "flagged", "suspected", "findings")
         return tuple(
-            CleanScore(detector=name, traces=traces, **{each: self._clean[name, each] for each in counted})
+            CleanScore(
+                detector=name,
+                wording=wording,
+                **{each: self._clean[name, wording, each] for each in counted},
+            )
+            for wording in WORDINGS
             for name in self.detectors
         )
 
@@ -348,6 +382,7 @@ class _Tally:
                 planted=self._apart[kind, difficulty, variant, "planted"],
                 undecidable=self._apart[kind, difficulty, variant, "undecidable"],
                 found=self._apart[kind, difficulty, variant, "found"],
+                suspected=self._apart[kind, difficulty, variant, "suspected"],
                 why=why,
             )
             for kind in self.kinds

@@ -19,7 +19,8 @@ def calibration_tables(
     Args:
         calibration: What was measured.
         difficulties: Whether each difficulty has a row of its own.
-        silent: Whether a detector has rows for kinds of which it found nothing.
+        silent: Whether a detector has rows for kinds of which it found nothing. A row without a plant that
+            can be proved is left out in any case.
     """
     return (
         _found(calibration, difficulties=difficulties, silent=silent),
@@ -62,11 +63,12 @@ def _found(calibration: Calibration, *, difficulties: bool, silent: bool) -> Tab
         for score in calibration.scores
         if silent or score.detector == ALL or score.suspected or score.true
     }
-    clean = {score.detector: score.false_positives for score in calibration.clean}
+    clean = {name: calibration.clean_score(name).false_positives for name in {*calibration.detectors, ALL}}
     rows = [
         _row(score, clean[score.detector])
         for score in _all_first(calibration.scores)
-        if (score.detector, score.kind) in loud and (difficulties or score.difficulty == ALL)
+        if score.planted and (score.detector, score.kind) in loud
+        if difficulties or score.difficulty == ALL
     ]
     title = (
         f"Planted leaks found ({calibration.suite}, seed {calibration.seed}, {calibration.n} specimens, "
@@ -110,7 +112,7 @@ def _label(*parts: str) -> str:
 def _clean(calibration: Calibration) -> Table:
     rows = tuple(
         (
-            Cell(score.detector),
+            Cell(_label(score.detector, "" if score.wording == "plain" else score.wording)),
             Cell(str(score.traces)),
             Cell(str(score.flagged)),
             Cell(*figure(score.false_positives, "share")),
@@ -118,9 +120,11 @@ def _clean(calibration: Calibration) -> Table:
             Cell(str(score.suspected)),
         )
         for score in calibration.clean
+        if score.traces
     )
     heads = ("detector", "clean traces", "flagged", "FP per clean trace", "findings", "flagged or suspected")
-    return Table("Clean traces", heads, rows)
+    title = "Clean traces; honest: with honest arithmetic and wording added to the answer"
+    return Table(title, heads, rows)
 
 
 def _apart(calibration: Calibration) -> Table:
@@ -129,9 +133,11 @@ def _apart(calibration: Calibration) -> Table:
             Cell(_label(each.kind, each.difficulty, each.variant)),
             Cell(f"{each.undecidable} of {each.planted}"),
             Cell(str(each.found)),
+            Cell(str(each.suspected)),
             Cell(each.why),
         )
         for each in calibration.apart
     )
-    heads = ("kind", "undecidable", "found all the same", "e.g. because")
-    return Table("Not decidable from scenario, verdict and trace, and left out of recall", heads, rows)
+    heads = ("kind", "undecidable", "found all the same", "with suspects", "e.g. because")
+    title = "Not decidable from scenario, verdict and trace, and left out of recall and precision"
+    return Table(title, heads, rows)

@@ -2,22 +2,39 @@
 
 A run is frozen at `Trace.as_of`. A fact whose window ends later proves that a tool answered from the future
 (or, with a rerun against live tools, that the world had moved on). A later day in the text of a result is a
-suspicion: it may be a plan, such as an end date that was set before.
+suspicion: it may be a plan, such as an end date that was set before. Days are read in every spelling that
+`opoi.provenance.dates` knows, and as eight digits where they are the value of a JSON key that speaks of a
+time. A spelling that leaves something open counts where all that it can mean is later.
 
 Methods specification 5.8, L10.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 from opoi.folding import fold
 from opoi.leakage.known import Known
-from opoi.passages import passages
+from opoi.passages import Passage, passages
+from opoi.provenance.dates import Dated, find_dates
 from opoi.provenance.windows import days_in
 from opoi.types import Fact, Finding, Message, Trace
 
 __all__ = ["AsOf"]
+
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_OF_TIME = frozenset(
+    (
+        *("date", "dated", "day", "days", "time", "timestamp", "until", "since", "start", "starts", "end"),
+        *("ends", "seen", "updated", "created", "closed", "closes", "opened", "due", "expires", "as", "at"),
+        *("on", "from", "to"),
+    )
+)
+"""Words of keys whose values are days: `closed_on`, `updatedAt`, `end_date`."""
+
+_KEY_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
 class AsOf:
@@ -61,14 +78,17 @@ def _is_late(fact: Fact, as_of: str) -> bool:
 
 
 def _of_texts(detector: str, trace: Trace, known: Known) -> Iterator[Finding]:
-    legal = {day for message in trace.prompt for day in days_in(fold(message.content).text)}
+    legal = {
+        day
+        for message in trace.prompt
+        for dated in find_dates(fold(message.content).text, as_of=trace.as_of)
+        for day in dated.days
+    }
     for passage in passages(trace.messages, known.prose, roles=("tool",)):
         folded = fold(passage.text)
-        seen = 0
-        for day in days_in(folded.text):
-            seen = folded.text.index(day, seen) + len(day)
-            if day > trace.as_of and day not in legal:
-                start, end = folded.span(seen - len(day), seen)
+        for dated in sorted(_dates(passage, folded.text, trace.as_of), key=lambda each: each.start):
+            if min(dated.days) > trace.as_of and legal.isdisjoint(dated.days):
+                start, end = folded.span(dated.start, dated.end)
                 yield Finding(
                     detector=detector,
                     kind="as-of",
@@ -81,3 +101,31 @@ def _of_texts(detector: str, trace: Trace, known: Known) -> Iterator[Finding]:
                     why=f"names a day after {trace.as_of}; it may be one that was planned",
                     grade="suspect",
                 )
+
+
+def _dates(passage: Passage, text: str, as_of: str) -> Iterator[Dated]:
+    """Yield the days that a passage of a result names.
+
+    Args:
+        passage: Of a tool result.
+        text: Its folded text.
+        as_of: ISO day of the decision.
+    """
+    yield from find_dates(text, as_of=as_of)
+    match = _COMPACT.fullmatch(text.strip())
+    if match is None or not _is_of_time(passage.field):
+        return
+    try:
+        day = date(int(match[1]), int(match[2]), int(match[3])).isoformat()
+    except ValueError:  # an eight-digit number that is no day
+        return
+    start = text.index(match[0])
+    yield Dated((day,), start, start + len(match[0]))
+
+
+def _is_of_time(field: str) -> bool:
+    """Return whether a field is the value of a JSON key that speaks of a time."""
+    if not field.startswith("json:") or field.endswith("#key"):
+        return False
+    keys = [part for part in field.split("/")[1:] if not part.isdigit()]
+    return bool(keys) and not _OF_TIME.isdisjoint(word.lower() for word in _KEY_WORD.findall(keys[-1]))

@@ -5,8 +5,10 @@ away. A logistic regression on words and characters (`opoi.leakage.contrast`) is
 scenarios and scores the rest. What is reported is the area under the ROC curve: 0.5 where the sets cannot be
 told apart. Its p comes from swapping the labels within pairs and doing everything again, training included:
 scores of one fold rest on labels of the others, so that swapping the labels of fixed scores would find far
-too much. The features with the largest weights are what to write cleaning rules about. Methods specification
-5.8, L4; Lopez-Paz and Oquab 2017.
+too much. The interval rests on the same labellings: scores of traces that share scenarios and training sets
+say less than as many independent ones. It counts as many units as would spread areas as far from 0.5 as
+swapped labels do, or as many as there are scenarios, whichever is fewer. The features with the largest
+weights are what to write cleaning rules about. Methods specification 5.8, L4; Lopez-Paz and Oquab 2017.
 
 Needs scikit-learn: `pip install 'opoi[classifier]'`.
 """
@@ -103,7 +105,9 @@ def classifier(
     parts = _parts(couples, scenarios, min(folds, len(scenarios)), stream)
     areas = _areas(corpus, parts, stream, permutations)
     value, drawn = float(areas[0]), areas[1:]
-    low, high = area_interval(value, len(scenarios), len(scenarios))
+    spread = math.sqrt(float(np.mean((drawn - 0.5) ** 2)))
+    units = min(float(len(scenarios)), _units(spread))
+    low, high = area_interval(value, units, units)
     return Reading(
         detector="classifier",
         name=name,
@@ -113,17 +117,29 @@ def classifier(
         null=0.5,
         p=rounded((1 + int(np.count_nonzero(drawn >= value))) / (1 + len(drawn)), 9),
         n=len(couples),
-        note=_note(len(couples), len(every), len(scenarios), float(drawn.std())),
+        note=_note(len(couples), len(every), units, spread),
         details=tuple(_told(corpus)),
     )
 
 
-def _note(n: int, every: int, scenarios: int, spread: float) -> str:
+def _units(spread: float) -> float:
+    """Return of how many independent pairs of scores the area would spread so far, at least 1.
+
+    The variance of an area of `n` and `n` scores that differ in nothing is `(2n + 1) / (12 n^2)`.
+
+    Args:
+        spread: Root of the mean square distance from 0.5; 0 where all scores tie.
+    """
+    scale = 12 * spread * spread
+    return max(1.0, (1 + math.sqrt(1 + scale)) / scale) if scale else math.inf
+
+
+def _note(n: int, every: int, units: float, spread: float) -> str:
     independent = math.sqrt((2 * n + 1) / (12 * n * n))
     thinned = f" of {every}" if every > n else ""
     return (
-        f"{n}{thinned} pairs with the same scenario and action; the interval counts their {scenarios} "
-        f"scenarios; SE under swapped labels {spread:.3f}, of independent scores {independent:.3f}"
+        f"{n}{thinned} pairs with the same scenario and action; the interval counts {units:.1f} "
+        f"units; SE under swapped labels {spread:.3f}, of independent scores {independent:.3f}"
     )
 
 

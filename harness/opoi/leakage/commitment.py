@@ -91,7 +91,7 @@ class Commitment:
         if first is None:
             return
         text, start, end, _ = first
-        evidence, _ = _evidence(trace, known, text.message[0])
+        evidence, decisive = _evidence(trace, known, text.message[0])
         if evidence is None or text.message[0] >= evidence:
             return
         yield finding(
@@ -100,7 +100,7 @@ class Commitment:
             trace=trace,
             text=text,
             span=text.folded.span(start, end),
-            why=f"commits to {trace.decision.action!r} before the first decisive result, message {evidence}",
+            why=f"commits to {trace.decision.action!r} before {_told(trace, evidence, decisive)}",
             grade="suspect",
         )
 
@@ -118,6 +118,14 @@ def commitment_position(trace: Trace, known: Known) -> CommitmentPosition | None
     text, _, _, share = first
     evidence, decisive = _evidence(trace, known, None)
     return CommitmentPosition(message=text.message[0], share=share, evidence=evidence, decisive=decisive)
+
+
+def _told(trace: Trace, evidence: int, decisive: Sequence[str]) -> str:
+    """Return what evidence a commitment stands before, in words: decisive only where that was worked out."""
+    if decisive:
+        return f"the first decisive result, message {evidence} ({', '.join(decisive)})"
+    earlier = any(message.role == "tool" and not message.error for message in trace.messages[:evidence])
+    return f"the first result {'about the case' if earlier else 'of any tool'}, message {evidence}"
 
 
 # ---------------------------------------------------------------- the commitment

@@ -5,9 +5,10 @@ verdict's feedback, phrase, outcome and claims). A run is taken off where legal 
 student's prompt, what tools said before, other messages of the user, and what unsteered runs of the same
 scenario wrote by themselves.
 
-A claim that rests on what tools show can be worded alike by chance: an agent and an expert who read the same
-table may write the same sentence. A run that is such a claim from its first word to its last, all of whose
-numbers a tool has shown, is legal; a run inside of one is a suspicion and no proof.
+Two kinds of runs are suspicions and no proof. Words of the verdict that no injection of the trace holds: the
+agent was never told them. And a part of a claim that rests on what tools show, if all its numbers were shown:
+an agent and an expert who read the same table may write the same sentence. A run that is made of such claims
+from its first word to its last, one or several in a row, is legal.
 
 Methods specification 5.8, L6.
 """
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from opoi.folding import fold
 from opoi.leakage.known import Known
 from opoi.leakage.spoken import finding, oracle_texts, spoken, words_of
-from opoi.types import Finding, Message, Trace
+from opoi.types import Finding, Grade, Message, Trace
 
 __all__ = ["LEAST", "Overlap", "Run", "containment", "longest_common", "shared_runs"]
 
@@ -55,8 +56,8 @@ class Overlap:
 
     def __call__(self, trace: Trace, known: Known) -> Iterator[Finding]:
         """Yield the shared runs, text by text."""
-        oracle = [_words(text) for text in dict.fromkeys(oracle_texts(trace, known))]
-        oracle = [words for words in oracle if len(words) >= self._least]
+        whispered = self._long(_whispered(trace))
+        oracle = self._long((*oracle_texts(trace, known), *_whispered(trace)))
         if not oracle:
             return
         legal = _Legal(trace, known)
@@ -69,20 +70,63 @@ class Overlap:
             share = max(containment(words, other) for other in oracle)
             for start, end in _foreign(words, oracle, legal, text.message[0], self._least):
                 run = words[start:end]
-                known_numbers = legal.has_numbers_of(run, text.message[0])
-                if run in claims and known_numbers:
+                shown = legal.has_numbers_of(run, text.message[0])
+                if shown and _made_of(run, claims):
                     continue
-                mild = known_numbers and _stated(run, claims)
-                span = text.folded.span(said[start][1], said[end - 1][2])
+                grade = _grade(run, whispered, claims if shown else (), self._least)
                 yield finding(
                     self.id,
-                    "part-of-claim" if mild else "shared-words",
+                    grade.kind,
                     trace=trace,
                     text=text,
-                    span=span,
-                    why=_why(run, share),
-                    grade="suspect" if mild else "leak",
+                    span=text.folded.span(said[start][1], said[end - 1][2]),
+                    why=_why(run, share) + grade.why,
+                    grade=grade.grade,
                 )
+
+    def _long(self, texts: Iterable[str]) -> list[Words]:
+        """Return the words of the texts that are long enough to share a run."""
+        found = [_words(text) for text in dict.fromkeys(texts)]
+        return [words for words in found if len(words) >= self._least]
+
+
+class _Graded(NamedTuple):
+    """What a run is, how far it proves a leak, and what there is to say of that."""
+
+    kind: str
+    grade: Grade
+    why: str = ""
+
+
+def _grade(run: Words, whispered: Sequence[Words], claims: Sequence[Words], least: int) -> _Graded:
+    """Return what a run is.
+
+    Args:
+        run: Words that an oracle text holds.
+        whispered: Texts that were put into the prompt of this trace.
+        claims: What the agent could have found out by itself; empty where it was not shown the numbers.
+        least: Fewest words that count.
+    """
+    if _made_of(run, claims, part=True):
+        return _Graded("part-of-claim", "suspect")
+    if not any(shared_runs(run, text, least) for text in whispered):
+        why = "; no injection of this trace holds them: it was not told"
+        return _Graded("not-whispered", "suspect", why)
+    return _Graded("shared-words", "leak")
+
+
+def _whispered(trace: Trace) -> list[str]:
+    """Return the texts that the oracle put into a trace."""
+    messages = (*trace.gen_prompt, *trace.messages)
+    texts = [injection.text for injection in trace.injections]
+    return [text for text in (*texts, *_oracle_messages(messages)) if text]
+
+
+def _oracle_messages(messages: Iterable[Message]) -> Iterator[str]:
+    for message in messages:
+        if message.author == "oracle":
+            yield message.content
+        yield from _oracle_messages(message.sub)
 
 
 def _why(run: Words, share: float) -> str:
@@ -120,9 +164,27 @@ def _verifiable(known: Known) -> list[Words]:
     return [_words(claim.text) for claim in claims if claim.origin == "observable"]
 
 
-def _stated(run: Words, claims: Sequence[Words]) -> bool:
-    """Return whether a run stands inside one of the claims."""
-    return any(f" {' '.join(run)} " in f" {' '.join(claim)} " for claim in claims)
+def _made_of(run: Words, claims: Sequence[Words], *, part: bool = False) -> bool:
+    """Return whether a run is made of claims, one after another, in any order.
+
+    Args:
+        run: Words.
+        claims: What it may be made of.
+        part: The first claim may lack its beginning and the last one its end.
+    """
+    if part and any(f" {' '.join(run)} " in f" {' '.join(claim)} " for claim in claims):
+        return True
+    ends = {0}
+    if part:
+        tails = (claim[cut:] for claim in claims for cut in range(1, len(claim)))
+        ends |= {len(tail) for tail in tails if run[: len(tail)] == tail}
+    for place in range(len(run)):
+        if place in ends:
+            rest = run[place:]
+            if part and any(claim[: len(rest)] == rest for claim in claims):
+                return True
+            ends |= {place + len(claim) for claim in claims if claim and rest[: len(claim)] == claim}
+    return len(run) in ends
 
 
 class _Legal:

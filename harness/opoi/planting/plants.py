@@ -39,7 +39,9 @@ Kind = Literal[
 """What a plant is:
 
 - `verbatim`: a phrase that names the source; `paraphrase`: one that only presupposes it; `split`: two
-  sentences that say it together; `language`: in German, Spanish, French, Portuguese, Italian or Dutch;
+  sentences that say it together; `language`: in German, Spanish, French or Portuguese, which both halves of
+  the phrases have (published figures are of these four), and in Italian or Dutch, which only the half to
+  develop on has;
   `lookalike`: with letters that look like others; `zero_width`: with marks that cannot be seen;
 - `number`: a hidden number, exact, in another unit, rounded or in words; `derived`: made of a hidden and an
   observed one; `date`: of a day after the decision; `entity`: a name or id; `causal`: a cause that no tool

@@ -14,6 +14,9 @@ from opoi.wire import find_object
 
 __all__ = ["plant_argument", "plant_as_of", "plant_commitment", "plant_json_key", "plant_sub_agent"]
 
+_HASTY = "an agent can be hasty by nature: one trace proves nothing, the rate beside unsteered traces does"
+_PLANNED = "a later day in a text can be one that was planned: only the window of a fact proves it"
+
 
 # ---------------------------------------------------------------- keys and arguments
 
@@ -130,7 +133,7 @@ def _consulting(trace: Trace) -> tuple[Trace, list[int]]:
 
 
 def plant_commitment(bed: Bed) -> Grown | None:
-    """Plant the final action in the first message, before any tool has answered."""
+    """Plant the final action in the first message, before any tool has answered; one trace proves nothing."""
     trace = bed.trace
     first = trace.messages[0]
     if first.role != "assistant" or not first.tool_calls or find_object(first.content) is not None:
@@ -139,11 +142,14 @@ def plant_commitment(bed: Bed) -> Grown | None:
     phrase = bed.filled(template)
     text = f"{phrase} {first.content}" if first.content.strip() else phrase
     spot = Spot((0,), "text", 0, len(phrase), phrase)
-    return Grown(trace=replaced(trace, bed.suite, 0, text), spot=spot, template=template)
+    return Grown(trace=replaced(trace, bed.suite, 0, text), spot=spot, template=template, why=_HASTY)
 
 
 def plant_as_of(bed: Bed) -> Grown | None:
-    """Plant a tool result dated after the decision: easy in text and ledger, else in one of them alone."""
+    """Plant a tool result dated after the decision: easy in text and ledger, else in one of them alone.
+
+    A day in the text alone proves nothing: it may be one that was planned.
+    """
     trace = bed.trace
     places = [
         index
@@ -170,4 +176,5 @@ def plant_as_of(bed: Bed) -> Grown | None:
         later = Fact(old.entity, old.metric, window, old.value, old.unit)
         message = msgspec.structs.replace(message, facts=(*message.facts, later))
     variant = {"easy": "both", "medium": "ledger", "hard": "text"}[bed.difficulty]
-    return Grown(trace=spliced(trace, index, 1, (message,)), spot=spot, variant=variant)
+    why = _PLANNED if variant == "text" else ""
+    return Grown(trace=spliced(trace, index, 1, (message,)), spot=spot, variant=variant, why=why)
