@@ -109,7 +109,8 @@ def _early(traces: Sequence[Trace], base: Sequence[Trace], background: Backgroun
         null=rounded(anyway / len(base)) if base else None,
         p=fisher_p(early, len(traces), anyway, len(base)) if base else None,
         n=len(traces),
-        note=f"{early} of {len(traces)} traces, {anyway} of {len(base)} unsteered ones",
+        note=f"{early} of {len(traces)} traces, {anyway} of {len(base)} unsteered ones; p takes the runs of "
+        "a scenario for independent",
     )
 
 
