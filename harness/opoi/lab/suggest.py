@@ -296,6 +296,10 @@ def _name(phrase: Phrase, taken: set[str]) -> str:
     return next(name for name in (words, *numbered) if name not in taken)
 
 
+_LEAST = 3
+"""Fewest words of a sentence by which a person can judge."""
+
+
 def _passing(phrase: str, matched: Sequence[str], base: _Side) -> list[str]:
     """Return sentences of the base that are most like the matched ones and are not matched."""
     scanner = Scanner([(literal_pattern([phrase]), False)])
@@ -306,7 +310,8 @@ def _passing(phrase: str, matched: Sequence[str], base: _Side) -> list[str]:
         return len(words & wanted) / len(words | wanted)
 
     near = sorted(
-        (text for text in base.texts() if len(text) <= _LONG), key=lambda text: (-likeness(text), text)
+        (text for text in base.texts() if len(text) <= _LONG and len(text.split()) >= _LEAST),
+        key=lambda text: (-likeness(text), text),
     )
     quiet = (text for text in near if not any(scanner.find(text)))
     return [text for text, _ in zip(quiet, range(_PASSING), strict=False)]
