@@ -423,6 +423,13 @@ def test_the_built_in_rules_do_what_their_examples_say() -> None:
     assert {one.rule for one in checked} == {named.id for named in load_rules(["residue"]).named}
 
 
+def test_a_detector_that_does_not_exist_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    path = write(tmp_path, HEAD + RULE.replace('pattern = "b"', 'detector = "residu"'))
+    with pytest.raises(UnknownNameError, match="mine/a") as caught:
+        list(check_examples(load_rules([path])))
+    assert "residue" in caught.value.fix
+
+
 def test_an_example_that_fails_is_told_with_its_text(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + RULE + 'examples = { match = ["no such letter"], pass = ["a b"] }\n')
     wrong = [one for one in check_examples(load_rules([path])) if not one.right]

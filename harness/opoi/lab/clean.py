@@ -16,7 +16,7 @@ from opoi.errors import UsageError
 from opoi.formats import Record, write_back
 from opoi.lab.decisions import with_decision
 from opoi.lab.known import Background
-from opoi.leakage.finders import finders
+from opoi.leakage.finders import check_detectors, finders
 from opoi.measures.text import drop_reason
 from opoi.passages import target_chars
 from opoi.protocols import Model, Rule
@@ -54,6 +54,7 @@ class Bench:
     def __init__(
         self, library: Library, background: Background, *, model: Model | None = None, seed: int = 0
     ) -> None:
+        check_detectors(library.named)
         self.library = library
         self._background = background
         self._reader = background.reader

@@ -12,7 +12,7 @@ from opoi.cleaning.library import Library
 from opoi.cleaning.rulefile import Example, Examples, RuleSpec
 from opoi.errors import PluginError
 from opoi.lab.known import PROSE
-from opoi.leakage.finders import finders
+from opoi.leakage.finders import check_detectors, finders
 from opoi.leakage.known import Known
 from opoi.passages import Kind
 from opoi.protocols import Rule
@@ -49,7 +49,9 @@ def check_examples(library: Library) -> Iterator[Checked]:
 
     Raises:
         PluginError: The examples of a rule in Python are no examples.
+        UnknownNameError: A rule asks for a detector that does not exist.
     """
+    check_detectors(library.named)
     for rule in library.named:
         for wanted, example in _all(rule.spec.examples):
             for role, kind, nested in _places(rule.spec):

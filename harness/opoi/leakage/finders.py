@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from opoi.cleaning.book import Finder, Place
+from opoi.cleaning.book import Finder, Named, Place
 from opoi.cleaning.rulefile import Match
 from opoi.errors import UnknownNameError
 from opoi.leakage.detectors import DETECTORS, find_all
@@ -14,7 +14,19 @@ from opoi.provenance.privileged import Provenance
 from opoi.provenance.tracing import trace_claims
 from opoi.types import Trace
 
-__all__ = ["finders"]
+__all__ = ["check_detectors", "finders"]
+
+
+def check_detectors(rules: Iterable[Named]) -> None:
+    """Check that the detectors that rules ask for exist.
+
+    Raises:
+        UnknownNameError: One does not.
+    """
+    known = [detector.id for detector in DETECTORS]
+    for rule in rules:
+        if rule.spec.match.detector and rule.spec.match.detector not in known:
+            raise UnknownNameError(f"detector of the rule {rule.id!r}:", rule.spec.match.detector, known)
 
 
 def finders(known_of: Callable[[Trace], Known]) -> dict[str, Finder]:
@@ -37,10 +49,8 @@ def finders(known_of: Callable[[Trace], Known]) -> dict[str, Finder]:
                 yield Place(finding.message, finding.field, finding.start, finding.end)
 
     def by_detector(trace: Trace, match: Match) -> Iterator[Place]:
-        by_id = {detector.id: detector for detector in DETECTORS}
-        if match.detector not in by_id:
-            raise UnknownNameError("detector", match.detector, by_id)
-        for finding in find_all(trace, known_of(trace), (by_id[match.detector],)):
+        wanted = [detector for detector in DETECTORS if detector.id == match.detector]
+        for finding in find_all(trace, known_of(trace), wanted):
             if finding.grade == "leak":
                 yield Place(finding.message, finding.field, finding.start, finding.end)
 
