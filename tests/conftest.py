@@ -24,7 +24,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         host = address[0] if isinstance(address, tuple) else str(address)
         if self.family != socket.AF_UNIX and host not in ("127.0.0.1", "::1", "localhost"):
             raise AssertionError(f"a test tried to reach {address!r}")
-        REAL_CONNECT(self, address)  # type: ignore[arg-type]
+        REAL_CONNECT(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
 

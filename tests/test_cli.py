@@ -188,8 +188,8 @@ class Nonsense(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.count += 1  # type: ignore[attr-defined]
-        status, body = self.server.answer(self.server.count)  # type: ignore[attr-defined]
+        self.server.count += 1
+        status, body = self.server.answer(self.server.count)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -208,7 +208,7 @@ def server() -> Iterator[Callable[[Callable[[int], tuple[int, bytes]]], str]]:
 
     def start(answer: Callable[[int], tuple[int, bytes]]) -> str:
         made = ThreadingHTTPServer(("127.0.0.1", 0), Nonsense)
-        made.answer, made.count = answer, 0  # type: ignore[attr-defined]
+        made.answer, made.count = answer, 0
         servers.append(made)
         threading.Thread(target=made.serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{made.server_address[1]}/v1"

@@ -870,7 +870,7 @@ def test_a_member_that_unpacks_to_too_much_is_refused_by_its_size(tmp_path: Path
     assert path.stat().st_size < 20_000
     items = list(open_traces(path, limits=Limits(member_bytes=1_000_000)))
     assert [isinstance(item, Bad) for item in items] == [False, True, False]
-    assert "samples/1_epoch_1.json: longer than 1,000,000 bytes unpacked" in items[1].why  # type: ignore[union-attr]
+    assert "samples/1_epoch_1.json: longer than 1,000,000 bytes unpacked" in items[1].why
 
 
 def test_damaged_encrypted_and_strangely_packed_members_are_told(tmp_path: Path) -> None:

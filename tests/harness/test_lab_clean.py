@@ -46,7 +46,7 @@ def sharegpt(line: dict[str, object]) -> dict[str, object]:
     names = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
     turns = [
         {"from": names[message["role"]], "value": message["content"]}
-        for message in line["messages"]  # type: ignore[attr-defined]
+        for message in line["messages"]
         if message["content"]
     ]
     return {"id": "x", "conversations": turns}

@@ -343,7 +343,7 @@ def test_importing_the_detectors_of_sets_imports_no_scikit_learn():
 @pytest.mark.parametrize("bad", [{"folds": 1}, {"permutations": 0}, {"pairs": 1}])
 def test_numbers_that_do_not_fit_are_refused(bad: dict[str, int]):
     with pytest.raises(UsageError, match="2 folds"):
-        classifier([], [], **bad)  # type: ignore[arg-type]
+        classifier([], [], **bad)
 
 
 @settings(max_examples=10, deadline=None)

@@ -319,7 +319,7 @@ def test_the_arm_takes_the_settings_of_opoi_and_whispers_the_inferior_action(cas
 
 
 def spoken(text: str, index: int = 0, **more: object) -> Trace:
-    message = Message(role="assistant", author="student", content=text, loss_weight=1.0, **more)  # type: ignore[arg-type]
+    message = Message(role="assistant", author="student", content=text, loss_weight=1.0, **more)
     return Trace(id=f"t{index}", scenario_id=f"s{index}", arm="student", run=0, as_of="", messages=(message,))
 
 

@@ -238,7 +238,7 @@ def test_specimens_do_not_depend_on_their_number(echo: Suite) -> None:
 
 
 def test_a_suite_on_which_nobody_agrees_is_an_error_that_says_so(echo: Suite) -> None:
-    class Contrary(type(echo)):  # type: ignore[misc]
+    class Contrary(type(echo)):
         def decide(self, text: str) -> object:
             return msgspec.structs.replace(echo.decide(text), action="neither")
 
@@ -730,7 +730,7 @@ def test_a_member_is_added_and_the_rest_of_the_object_stays(before: dict[str, in
 
 def find(one: Plant, **changes: object) -> Finding:
     place = {"message": one.message, "field": one.field, "start": one.start, "end": one.end, "text": one.text}
-    return Finding(detector="d", kind="k", trace="t", **{**place, **changes})  # type: ignore[arg-type]
+    return Finding(detector="d", kind="k", trace="t", **{**place, **changes})
 
 
 BEFORE, PLANT, AFTER = "The gauge shows 61 bar. ", "The memo says to open it.", " The limit stands at 50 bar."

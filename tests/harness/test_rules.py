@@ -35,7 +35,7 @@ def rule(id: str = "r", do: str = "delete sentence", where: Where | None = None,
         id=id,
         why="because",
         match=Match(**match),
-        do=do,  # type: ignore[arg-type]
+        do=do,
         where=where or Where(),
         replacement=replacement,
     )

@@ -54,6 +54,19 @@ def _endpoint(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _origin(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what files are, and where their traces come from."""
+    for option in (_prose, _suite, _run, _format):
+        command = option(command)
+    return command
+
+
+def _named(given: dict[str, Any]) -> dict[str, Any]:
+    """Return options under the names that sessions give them."""
+    options = {name.rstrip("_"): value for name, value in given.items()}
+    return {**options, "format": options["format"] or ""}
+
+
 @click.command()
 @click.argument("source", metavar="[IN]", type=_IN, required=False)
 @click.option(
@@ -81,10 +94,7 @@ def _endpoint(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="A B",
     help="Show what differs between two sets of rules, trace by trace, and the scores of both.",
 )
-@_format
-@_run
-@_suite
-@_prose
+@_origin
 @takes("clean", *MODEL)
 def clean(
     *, source: Path | None, force: bool, quiet: bool, model: str | None, clean: str | None, **given: Any
@@ -218,10 +228,7 @@ def rules_show(*, name: str) -> None:
 @click.option("--out", type=_IN, metavar="FILE", help="Where the rule file goes.  [shown here]")
 @click.option("--most", type=click.IntRange(1), default=20, help="Most suggestions.  [20]")
 @click.option("--force", is_flag=True, help="Overwrite what stands at --out.")
-@_format
-@_run
-@_suite
-@_prose
+@_origin
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @debug
 def rules_suggest(*, rules_: tuple[str, ...], prose: str | None, **given: Any) -> None:
@@ -231,8 +238,7 @@ def rules_suggest(*, rules_: tuple[str, ...], prose: str | None, **given: Any) -
     """
     from opoi.lab.suggestions import SuggestOptions, suggest_session
 
-    options = {name.rstrip("_"): value for name, value in given.items()}
-    options["format"] = options["format"] or ""
+    options = _named(given)
     suggest_session(SuggestOptions(**options, rules=rules_ or ("residue",), prose=_keys(prose)))
 
 
@@ -275,10 +281,7 @@ def rules_suggest(*, rules_: tuple[str, ...], prose: str | None, **given: Any) -
 @click.option("--n", type=click.IntRange(1), default=100, help="Traces of each kind for --calibrate.  [100]")
 @click.option("--seed", type=int, default=0, help="Seed for --calibrate.  [0]")
 @click.option("-v", "--verbose", is_flag=True, help="With --calibrate: each difficulty on a row of its own.")
-@_format
-@_run
-@_suite
-@_prose
+@_origin
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @debug
 def leaks(**given: Any) -> None:
@@ -317,8 +320,7 @@ def leaks(**given: Any) -> None:
         raise UsageError("what to look at is missing", fix="opoi leaks FILE, or opoi leaks --calibrate")
     names, prose = _keys(given.pop("detectors")), _keys(given.pop("prose"))
     judge = {name: given.pop(name) for name in ("judge", "model_name", *ENDPOINT)}
-    options = {name.rstrip("_"): value for name, value in given.items()}
-    options["format"] = options["format"] or ""
+    options = _named(given)
     files = {name: options.pop(name) for name in Beside.__struct_fields__}
     asked = LeakOptions(**options, detectors=names, prose=prose, beside=Beside(**files), judge=judge)
     try:

@@ -126,7 +126,7 @@ class _Lines:
         self._file.write(data + b"\n")
 
     def finish(self) -> None:
-        pass
+        """Do nothing: lines need no end."""
 
 
 class _Document:

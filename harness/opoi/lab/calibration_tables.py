@@ -8,7 +8,7 @@ from opoi.lab.calibrate import ALL, Calibration, Score
 from opoi.report.tables import MISSING, Cell, Table, figure
 from opoi.types import Measure
 
-__all__ = ["calibration_markdown", "calibration_tables", "markdown", "share_text"]
+__all__ = ["calibration_tables", "markdown"]
 
 
 def calibration_tables(
@@ -27,18 +27,6 @@ def calibration_tables(
         _clean(calibration),
         _apart(calibration),
     )
-
-
-def calibration_markdown(calibration: Calibration, *, difficulties: bool = True, silent: bool = False) -> str:
-    """Return the same as Markdown, each table under its title."""
-    tables = calibration_tables(calibration, difficulties=difficulties, silent=silent)
-    return "\n".join(markdown(table) for table in tables if table.rows)
-
-
-def share_text(measure: Measure) -> str:
-    """Return a share with its interval in percent, e.g. `96.5 % [92.9, 98.3]`."""
-    text, interval = figure(measure, "share")
-    return f"{text} {interval}".strip()
 
 
 def markdown(table: Table) -> str:

@@ -10,6 +10,7 @@ from opoi.formats import Bad, open_traces
 from opoi.lab.clean import Bench, Outcome, Tally, contents
 from opoi.lab.files import files_of
 from opoi.lab.known import Background
+from opoi.lab.session import SHOWN, CleanOptions
 from opoi.lab.tables import scores_table
 from opoi.leakage.detectors import find_all
 from opoi.progress import watcher
@@ -19,12 +20,7 @@ from opoi.report.word_diff import explained
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from opoi.lab.session import CleanOptions
-
 __all__ = ["Side", "compare"]
-
-SHOWN = 20
-"""Most traces that are shown where nothing says how many."""
 
 
 class Side:

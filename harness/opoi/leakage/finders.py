@@ -8,10 +8,9 @@ from opoi.cleaning.book import Finder, Named, Place
 from opoi.cleaning.rulefile import Match
 from opoi.errors import UnknownNameError
 from opoi.leakage.detectors import DETECTORS, find_all
+from opoi.leakage.grounding import claims_of
 from opoi.leakage.known import Known
 from opoi.leakage.overlap import Overlap
-from opoi.provenance.privileged import Provenance
-from opoi.provenance.tracing import trace_claims
 from opoi.types import Trace
 
 __all__ = ["check_detectors", "finders"]
@@ -37,9 +36,7 @@ def finders(known_of: Callable[[Trace], Known]) -> dict[str, Finder]:
     """
 
     def by_source(trace: Trace, match: Match) -> Iterator[Place]:
-        known = known_of(trace)
-        provenance = Provenance(known.scenario, known.verdict, known.prose)
-        for each in trace_claims(trace, provenance):
+        for each in claims_of(trace, known_of(trace)):
             if each.source in match.source:
                 yield Place(each.message, each.field, each.start, each.end)
 

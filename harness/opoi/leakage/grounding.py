@@ -12,7 +12,7 @@ from opoi.provenance.privileged import Provenance
 from opoi.provenance.tracing import LEGAL, SECRET, Sourced, trace_claims
 from opoi.types import Finding, Trace
 
-__all__ = ["Grounding"]
+__all__ = ["Grounding", "claims_of"]
 
 
 class Grounding:
@@ -32,10 +32,14 @@ class Grounding:
 
     def __call__(self, trace: Trace, known: Known) -> Iterator[Finding]:
         """Yield every claim without a legal source, in the order of the trace."""
-        provenance = Provenance(known.scenario, known.verdict, known.prose)
-        for each in trace_claims(trace, provenance):
+        for each in claims_of(trace, known):
             if each.source not in LEGAL:
                 yield _finding(trace, each)
+
+
+def claims_of(trace: Trace, known: Known) -> list[Sourced]:
+    """Return every claim of a trace with its source, given what is known about it."""
+    return trace_claims(trace, Provenance(known.scenario, known.verdict, known.prose))
 
 
 def _finding(trace: Trace, each: Sourced) -> Finding:
