@@ -8,7 +8,7 @@ answer. It is measured in one process and one thread, CPU by `time.process_time`
 - *worlds*: making the environments alone (`Suite.env` and `reset`), by far the dearest part of some suites;
 - *in process*: the loop with the stand-in, on worlds made before, and the sum of both;
 - *through the client*: the same rollouts with `EndpointModel`, that is the `openai` client on an
-  `httpx.MockTransport` whose handler runs the code of `opoi.models.server` (reading the request, asking
+  `httpx.MockTransport` whose handler runs the code of `opoi.models.served.server` (reading the request, asking
   the stand-in, writing the completion) without sockets; the handler's share is counted apart.
 
 The traces of both ways are compared: they have to be equal.
@@ -24,8 +24,8 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from opoi.models.chat import complete, read_request
-from opoi.models.endpoint import EndpointModel
+from opoi.models.served.chat import complete, read_request
+from opoi.models.endpoint.model import connect
 from opoi.protocols import Env, Model, Suite
 from opoi.registry import load_suite
 from opoi.rollout import rollout
@@ -149,7 +149,7 @@ def measure_client(
 ) -> tuple[float, float, list[Trace]]:
     """Do the same through the client. The watches see the whole call and the server's part of it."""
     with httpx.Client(transport=httpx.MockTransport(Handler(model, inner or Watch()))) as client:
-        remote: Model = EndpointModel(
+        remote: Model = connect(
             "http://127.0.0.1/v1", NAME, api_key="none", max_tokens=None, http_client=client
         )
         play(suite, scenarios[:5], remote)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from opoi.cli import cli, main
-from opoi.models.server import running
+from opoi.models.served.server import running
 from opoi.pipeline import STAGES
 from opoi.protocols import Suite
 from opoi.settings import Settings

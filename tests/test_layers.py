@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     ["errors", "seeds", "intervals"],
     ["types"],
-    ["protocols", "wire", "progress"],
+    ["protocols", "wire", "progress", "halting"],
     ["registry", "store", "testing", "passages", "folding", "formats"],
     ["models"],
     ["rollout", "executor", "settings", "provenance"],
@@ -23,11 +23,12 @@ LAYERS = [
     ["report"],
     ["planting"],
     ["lab"],
-    ["casting"],
+    ["casting", "ledger"],
     ["run"],
+    ["preflight"],
     ["stages"],
     ["pipeline"],
-    ["cli"],
+    ["cli", "pytest_plugin"],
 ]
 LAYER = {name: index for index, names in enumerate(LAYERS) for name in names}
 SEEN_BY_ENVS = {"errors", "seeds", "types", "protocols", "wire"}

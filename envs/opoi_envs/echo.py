@@ -35,7 +35,7 @@ from opoi.types import (
     Usage,
     Verdict,
 )
-from opoi.wire import find_object, parse_action, schema_of
+from opoi.wire import characters, find_object, parse_action, schema_of
 
 __all__ = ["Echo", "EchoEnv", "EchoModel", "Persona", "suite"]
 
@@ -220,13 +220,13 @@ class EchoModel:
         text = "\n".join(message.content for message in messages if message.role in ("system", "user"))
         if messages[0].content.startswith("Rewrite"):
             sentence = messages[0].content.rpartition("\n")[2]
-            return self._say(messages, sentence.removeprefix("As the reviewer noted, ").capitalize())
+            return self._say(messages, tools, sentence.removeprefix("As the reviewer noted, ").capitalize())
         result = next((m.content for m in reversed(messages) if m.role == "tool" and not m.error), "")
         if tools and not result:
             gauge = text.partition("Decide about gauge ")[2].partition(" ")[0]
             call = ToolCall(id="call", name="read_gauge", arguments=json.dumps({"gauge": gauge}))
-            return Reply(tool_calls=(call,), usage=self._usage(messages, ""))
-        return self._say(messages, self._decision(text, result, Stream(self.persona.seed, seed)))
+            return Reply(tool_calls=(call,), usage=self._usage(messages, tools, ""))
+        return self._say(messages, tools, self._decision(text, result, Stream(self.persona.seed, seed)))
 
     def _decision(self, text: str, result: str, draws: Stream) -> str:
         reading = msgspec.json.decode(result) if result.startswith("{") else {}
@@ -251,12 +251,12 @@ class EchoModel:
         )
         return json.dumps({"action": action, "entity": entity, "reasoning": reasoning, "citations": cited})
 
-    def _say(self, messages: Sequence[Message], text: str) -> Reply:
-        return Reply(content=text, finish_reason="stop", usage=self._usage(messages, text))
+    def _say(self, messages: Sequence[Message], tools: Sequence[ToolSpec], text: str) -> Reply:
+        return Reply(content=text, finish_reason="stop", usage=self._usage(messages, tools, text))
 
     @staticmethod
-    def _usage(messages: Sequence[Message], text: str) -> Usage:
-        shown = sum(len(message.content) for message in messages)
+    def _usage(messages: Sequence[Message], tools: Sequence[ToolSpec], text: str) -> Usage:
+        shown = characters(messages, tools)
         return Usage(calls=1, prompt_tokens=shown // 4, completion_tokens=len(text) // 4)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import msgspec
 
 from opoi.errors import UsageError
-from opoi.models.resolve import check_reference, resolve_model
+from opoi.models.endpoint.capabilities import Capabilities
+from opoi.models.endpoint.dialect import Dialect
+from opoi.models.resolve import check_reference, plain_dialect, resolve_model
+from opoi.models.session import Session
 from opoi.protocols import Model, Suite
 from opoi.registry import load_strategy, load_suite
 from opoi.settings import Settings
 from opoi.store import digest
 
-__all__ = ["Casting", "content_of"]
+__all__ = ["Casting", "content_of", "endpoint_key"]
 
 
 class Casting:
@@ -23,10 +27,16 @@ class Casting:
 
     Args:
         settings: The settings of the run.
+        session: Opens the lines to endpoints.
+        endpoints: What is known of endpoints, by `endpoint_key`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, session: Session, endpoints: Mapping[str, Capabilities] | None = None
+    ) -> None:
         self._settings = settings
+        self._session = session
+        self._endpoints = endpoints or {}
 
     @cached_property
     def suite(self) -> Suite:
@@ -63,7 +73,21 @@ class Casting:
     def _model(self, reference: str, name: str) -> Model:
         endpoint = self._settings.endpoint
         named = msgspec.structs.replace(endpoint, name=name or endpoint.name)
-        return resolve_model(reference, suite=self.suite, settings=named)
+        return resolve_model(
+            reference,
+            suite=self.suite,
+            settings=named,
+            session=self._session,
+            dialect=self._dialect(reference, named.name),
+        )
+
+    def _dialect(self, reference: str, name: str) -> Dialect:
+        """Return how an endpoint wants its requests, as far as it is known."""
+        endpoint = self._settings.endpoint
+        found = self._endpoints.get(endpoint_key(reference, name))
+        if found is None:
+            return plain_dialect(endpoint)
+        return found.dialect(stream=endpoint.stream, tools=endpoint.tools)
 
     def check_references(self) -> None:
         """Check the model references as far as that goes without asking anyone.
@@ -105,7 +129,9 @@ class Casting:
         """An endpoint goes by its model's name and sampling: the same server may come up elsewhere."""
         endpoint = self._settings.endpoint
         if "://" in reference:
-            return ["endpoint", name or endpoint.name, endpoint.temperature, endpoint.max_tokens]
+            named = name or endpoint.name
+            tools = self._dialect(reference, named).tools
+            return ["endpoint", named, endpoint.temperature, endpoint.max_tokens, tools]
         return [content_of(reference), getattr(getattr(self, role), "identity", None)]
 
     def resolved(self) -> dict[str, Any]:
@@ -121,6 +147,11 @@ class Casting:
             "agent": self.agent_identity,
             "corrector": self.corrector_identity,
         }
+
+
+def endpoint_key(url: str, model: str) -> str:
+    """Return the key under which a manifest keeps what is known of a model at an endpoint."""
+    return f"{model} at {url.rstrip('/')}"
 
 
 def content_of(reference: str) -> object:

@@ -1,7 +1,9 @@
 """Working through the items of a stage, several at once, with every result on disk as soon as it is there.
 
 The order in which items finish does not matter: the log puts them in order when it is sealed. On Ctrl-C no
-new item is started, those under way are finished and written, and the interrupt goes on to the caller.
+new item is started. Those under way are finished and written where the model is in this process; where an
+endpoint is asked, the calls under way are finished (the journal of calls keeps them) and their items are left
+for the next sitting. Then the interrupt goes on to the caller.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from opoi.errors import EndpointError, OpoiError, PluginError
+from opoi.halting import Halt, HaltedError
 from opoi.store import Log
 
 __all__ = ["Result", "work_through"]
@@ -76,20 +79,24 @@ def work_through(
     seen: Callable[[Result | None], None],
     probe: Callable[[], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    halt: Halt | None = None,
 ) -> list[bytes]:
     """Work on every item that the log does not have yet, and return the keys of all, in order.
 
     Args:
         items: Key and item, in their fixed order; walked lazily.
-        work: Called from `concurrency` threads (from this one if it is 1).
+        work: Called from `concurrency` threads (from this one if it is 1 and there is no `halt`). An item
+            that raises `HaltedError` is left undone.
         log: Where results go.
         concurrency: Items under way at once, at least 1.
         seen: Called in this thread with each result once it is on disk; None for one that was there.
         probe: Called to find out whether the endpoint is in order; raises `EndpointError` if not.
         say: Shows a line to a person.
+        halt: Set to stop calls of endpoints before they begin; set here when the stage has to end early.
 
     Raises:
         EndpointError: The endpoint failed too often in a row, and does not answer a probe.
+        OpoiError: The reason for which `halt` was set elsewhere.
         PluginError: `work` raised something that is not an `OpoiError`.
     """
     breaker = _Breaker(max(10, 2 * concurrency), worked=len(log) > 0, probe=probe)
@@ -110,20 +117,21 @@ def work_through(
         if result.asked and not again:  # what failed once may well fail again, with the endpoint in order
             breaker.see(result)
 
-    if concurrency == 1:
+    if concurrency == 1 and halt is None:
         for key, item in todo():
             keep(key, _guarded(work, item))
     else:
-        _in_threads(todo(), work, keep, concurrency, say)
+        _in_threads(todo(), work, keep, concurrency, say, Halt() if halt is None else halt)
     return order
 
 
-def _in_threads(
+def _in_threads(  # noqa: PLR0917 - all of them are of the caller
     todo: Iterator[tuple[bytes, T]],
     work: Callable[[T], Result],
     keep: Callable[[bytes, Result], None],
     concurrency: int,
     say: Callable[[str], None],
+    halt: Halt,
 ) -> None:
     under_way: dict[Future[Result], bytes] = {}
 
@@ -149,16 +157,20 @@ def _in_threads(
             under_way[pool.submit(_guarded, work, item)] = key
             if len(under_way) >= 2 * concurrency:
                 collect(wait(under_way, return_when=FIRST_COMPLETED).done)
-        collect(wait(under_way).done)
+        while under_way:
+            collect(wait(under_way, return_when=FIRST_COMPLETED).done)
     except BaseException as error:
+        halt.set(error if isinstance(error, OpoiError) else None)
         for future in [future for future in under_way if future.cancel()]:
             under_way.pop(future)
         if isinstance(error, KeyboardInterrupt) and under_way:
-            say(f"finishing {len(under_way)} items under way; press Ctrl-C again to stop at once")
+            say(f"finishing what is under way for {len(under_way)} items; Ctrl-C again stops at once")
         for future in wait(under_way).done:  # a second Ctrl-C leaves from here
             if future.exception() is None:
                 with suppress(EndpointError):  # the breaker again; one error is on its way already
                     keep(under_way[future], future.result())
+        if isinstance(error, HaltedError):
+            raise halt.reason or KeyboardInterrupt from None
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

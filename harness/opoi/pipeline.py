@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from opoi.preflight import settle
 from opoi.registry import load_strategy
 from opoi.run import Run
 from opoi.stages.clean import clean
@@ -49,11 +50,8 @@ def check(run: Run, *, ask: bool = False) -> None:
     for arm in run.settings.arms():
         load_strategy(arm.use, arm.settings)
     run.cast.check_references()
-    if ask or not run.settings.remote:
-        run.check([run.cast.agent, run.cast.corrector])
-        settled = run.cast.settled()
-        if settled != run.settings:
-            run.settings = settled
+    if ask or not run.settings.endpoints:
+        settle(run)
 
 
 def carry_out(run: Run, stages: Collection[str], *, ask: bool = False) -> None:
@@ -66,7 +64,7 @@ def carry_out(run: Run, stages: Collection[str], *, ask: bool = False) -> None:
     """
     asking = {"rollout", "generate"} & set(stages)
     before, now = run.opened, run.settings
-    unsettled = now.remote and not now.model_name
+    unsettled = now.endpoints and not run.endpoints
     other = before is not None and (before.model, before.corrector_model) != (now.model, now.corrector_model)
     check(run, ask=ask or bool(asking and (unsettled or other)))
     with run.locked():

@@ -173,7 +173,11 @@ class Cast(Struct, frozen=True):
 
 @runtime_checkable
 class Strategy(Protocol):
-    """A method of making training data: who writes each turn, what is whispered, what gets loss."""
+    """A method of making training data: who writes each turn, what is whispered, what gets loss.
+
+    A strategy that asks more of a model than chat says so in a further attribute `needs`, an
+    `opoi.types.Tier`: a run whose endpoint has less is refused before it starts. A metric may, too.
+    """
 
     def __call__(self, case: Case, cast: Cast) -> Iterable[Trace]:
         """Return at least one trace; one that should not be used says why in `drop`."""

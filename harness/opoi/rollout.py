@@ -248,7 +248,7 @@ def stop_of(reply: Reply) -> tuple[StopReason, str]:
     if reply.finish_reason in _REFUSED:
         return StopReason.REFUSED, f"the model refused ({reply.finish_reason})"
     if reply.finish_reason == UNREADABLE:
-        return StopReason.UNREADABLE, "the server could not parse what the model wrote"
+        return StopReason.UNREADABLE, reply.problem or "the server could not parse what the model wrote"
     if reply.finish_reason == "length":
         return StopReason.TRUNCATED, "the answer was cut off at the token limit"
     if not reply.content.strip():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +17,11 @@ from msgspec import Struct
 from opoi.casting import Casting
 from opoi.errors import ArtefactError, EndpointError, UsageError
 from opoi.executor import Result, work_through
+from opoi.halting import Halt
+from opoi.ledger import Ledger
+from opoi.models.endpoint.capabilities import Capabilities
+from opoi.models.meter import Meter
+from opoi.models.session import Session
 from opoi.progress import Progress, Quiet
 from opoi.protocols import Model, Suite
 from opoi.settings import Settings, merge
@@ -60,12 +65,14 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
         settings: Every setting in full, as a settings file could hold it.
         resolved: What those that name something come down to, defaults of strategies and models included.
         versions: What made the run.
+        endpoints: What each endpoint can do, by `opoi.casting.endpoint_key`.
     """
 
     schema: str
     settings: Settings
     resolved: dict[str, Any]
     versions: dict[str, str]
+    endpoints: dict[str, Capabilities] = {}
 
 
 class Run:
@@ -76,12 +83,32 @@ class Run:
         settings: The settings of the run.
         progress: Where to show how far a stage is.
         force: Do a stage again even if its artefact is up to date or was edited by hand.
+        record: Tape on which every request to an endpoint and its answer is kept.
+        replay: Tape that stands for the endpoints.
+        endpoints: What is known of endpoints.
     """
 
     def __init__(
-        self, path: Path, settings: Settings, *, progress: Progress | None = None, force: bool = False
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        progress: Progress | None = None,
+        force: bool = False,
+        record: Path | None = None,
+        replay: Path | None = None,
+        endpoints: Mapping[str, Capabilities] | None = None,
     ) -> None:
         self.path = path
+        self.ledger = Ledger(path)
+        meter = Meter(
+            Halt(),
+            most_calls=settings.max_calls,
+            most_tokens=settings.max_tokens_total,
+            before=self.ledger.spending,
+        )
+        self.session = Session(most=settings.workers, meter=meter, record=record, replay=replay)
+        self.endpoints = dict(endpoints or {})
         self.settings = settings
         self.opened: Settings | None = None
         self.progress = progress or Quiet()
@@ -130,7 +157,7 @@ class Run:
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ArtefactError(f"{place} cannot be read", why=str(error), fix="undo the edit") from error
         settings = merge(msgspec.to_builtins(manifest.settings), changes or {}, taken_up=True)
-        run = cls(path, settings, **options)
+        run = cls(path, settings, endpoints=manifest.endpoints, **options)
         run.opened = manifest.settings
         return run
 
@@ -141,6 +168,7 @@ class Run:
             settings=self.settings,
             resolved=self.cast.resolved(),
             versions=_versions(),
+            endpoints=self.endpoints,
         )
         write_atomic(self.path / "manifest.json", [msgspec.json.format(encode(manifest), indent=2), b"\n"])
 
@@ -172,7 +200,7 @@ class Run:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         self._settings = settings
-        self.cast = Casting(settings)
+        self.cast = Casting(settings, self.session, self.endpoints)
 
     @property
     def suite(self) -> Suite:
@@ -221,7 +249,7 @@ class Run:
         asked = list(models())
         self.check(asked)
         keyed = ((item_key(stage, depends, item), item) for item in items())
-        with self._timed(stage), Log(output, reuse=not self.force) as log:
+        with self._timed(stage), self._booked(stage, output), Log(output, reuse=not self.force) as log:
             watch = self.progress.start(stage, total())
             try:
                 order = work_through(
@@ -232,10 +260,13 @@ class Run:
                     seen=lambda result: watch.advance(result.notes if result else ("kept from before",)),
                     probe=(lambda: self.check(asked, again=True)) if _can_be_checked(asked) else None,
                     say=self.progress.say,
+                    halt=self.session.halt if self.settings.endpoints else None,
                 )
             finally:
                 watch.close()
             receipt = log.seal(order, made_from, read)
+        if not receipt.failures:  # what failed may need its earlier calls when it is tried again
+            self.ledger.drop_journal(output)
         if receipt.failures == receipt.items > 0:
             raise EndpointError(
                 f"{stage}: the endpoint answered for none of {receipt.items} items",
@@ -247,6 +278,20 @@ class Run:
                 f"{stage}: the endpoint failed for {receipt.failures} of {receipt.items} items; "
                 f"opoi run --resume --out {self.path} tries only these again"
             )
+
+    @contextmanager
+    def _booked(self, stage: str, output: Path) -> Iterator[None]:
+        """Book the calls of a stage, and keep their answers until it is done."""
+        if not self.settings.endpoints or self.session.replaying:
+            yield
+            return
+        if self.force:
+            self.ledger.drop_journal(output)
+        try:
+            with self.session.stage(stage, self.ledger.journal(output), counted=self.ledger.counted(output)):
+                yield
+        finally:
+            self.ledger.save(self.session.meter.spending, output, self.session.journalled)
 
     def check(self, models: Iterable[Model], *, again: bool = False) -> None:
         """Make sure that endpoints answer: once per model before work is begun, or again.

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from opoi.errors import UnknownNameError, UsageError
+from opoi.models.meter import Price
 from opoi.models.resolve import ModelSettings
 
-__all__ = ["ArmSettings", "Settings", "merge", "read_settings"]
+__all__ = ["ArmSettings", "Settings", "merge", "read_settings", "read_table"]
 
 Count = Annotated[int, Meta(ge=1)]
 
@@ -52,7 +53,11 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         clean: Cleaning level, C0 to C5, or the path of a rule file.
         export: How many kept traces of a scenario go into a data set: the `first`, or `all`.
         resamples: Bootstrap resamples.
-        concurrency: Items under way at once; 0 means 1 for a model in this process, 8 for an endpoint.
+        concurrency: Most items under way at once; 0 means 1 for a model in this process, 64 for an endpoint.
+            Calls to an endpoint begin with a few at once and become more while it keeps up.
+        max_calls: Requests to endpoints after which the run stops in order; 0 for any number.
+        max_tokens_total: Tokens, read and written, after which it does; 0 for any number.
+        prices: What tokens cost, by name of the model.
         endpoint: Sampling and connection settings of endpoints; `"none"` for one that is not to be sent.
         strategy: Settings by arm name; the key `use` names the strategy of an arm with another name.
     """
@@ -72,6 +77,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     export: Literal["first", "all"] = "first"
     resamples: Annotated[int, Meta(ge=100)] = 10_000
     concurrency: Annotated[int, Meta(ge=0, le=1024)] = 0
+    max_calls: Annotated[int, Meta(ge=0)] = 0
+    max_tokens_total: Annotated[int, Meta(ge=0)] = 0
+    prices: dict[str, Price] = {}
     endpoint: ModelSettings = ModelSettings()
     strategy: dict[str, dict[str, Any]] = {}
 
@@ -86,9 +94,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return "://" in self.model
 
     @property
+    def endpoints(self) -> bool:
+        """Whether any model is an endpoint."""
+        return self.remote or "://" in self.corrector_model
+
+    @property
     def workers(self) -> int:
         """Items under way at once, 0 resolved."""
-        return self.concurrency or (8 if self.remote else 1)
+        return self.concurrency or (64 if self.endpoints else 1)
 
     def arms(self) -> list[ArmSettings]:
         """Return the arms to make.
@@ -135,14 +148,23 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: The file is missing, is not TOML, or holds a key or value that does not fit.
     """
+    values = read_table(path)
+    merge(values, {}, source=str(path))
+    return values
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the values of a TOML file as they are.
+
+    Raises:
+        UsageError: The file is missing, or is not TOML.
+    """
     try:
-        values: dict[str, Any] = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
+        return msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise UsageError(f"the settings file {str(path)!r} cannot be read", why=str(error)) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file {str(path)!r} is not TOML", why=str(error)) from error
-    merge(values, {}, source=str(path))
-    return values
 
 
 def merge(
@@ -164,7 +186,7 @@ def merge(
         UsageError: A key or value does not fit.
     """
     values = {**base, **over}
-    for table in ("endpoint", "strategy"):
+    for table in ("endpoint", "prices", "strategy"):
         if isinstance(base.get(table), dict) and isinstance(over.get(table), dict):
             values[table] = {**base[table], **over[table]}
     if taken_up and isinstance(values.get("strategy"), dict):

@@ -21,6 +21,7 @@ __all__ = [
     "Action",
     "answer_action",
     "call_action",
+    "characters",
     "decode_reply",
     "encode_message",
     "encode_messages",
@@ -173,6 +174,21 @@ def encode_tool(tool: ToolSpec) -> dict[str, Any]:
             "parameters": tool.parameters,
         },
     }
+
+
+def characters(messages: Iterable[Message], tools: Iterable[ToolSpec]) -> int:
+    """Return how many characters a model is shown: contents, tool calls, and the tools on offer.
+
+    For models that have no tokenizer and count their prompt in characters.
+    """
+    shown = 0
+    for message in messages:
+        shown += len(message.content)
+        for call in message.tool_calls:
+            shown += len(call.name) + len(call.arguments)
+    for tool in tools:
+        shown += len(tool.name) + len(tool.description) + len(_encode(tool.parameters))
+    return shown
 
 
 # ---------------------------------------------------------------- chat completions, their side

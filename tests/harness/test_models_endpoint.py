@@ -9,6 +9,8 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -19,8 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opoi.errors import EndpointError, UsageError
-from opoi.models.endpoint import EndpointModel, list_models
-from opoi.models.faults import EndpointFaultError, Where
+from opoi.halting import Halt, HaltedError
+from opoi.models.endpoint.faults import EndpointFaultError, Where
+from opoi.models.endpoint.line import HttpLine
+from opoi.models.endpoint.model import EndpointModel, connect, list_models
+from opoi.models.endpoint.patience import Budget
 from opoi.models.urls import is_loopback
 from opoi.protocols import Model
 from opoi.types import Fact, Message, Reply, ToolCall, ToolSpec, Usage
@@ -43,7 +48,7 @@ def make() -> Iterator[Callable[..., EndpointModel]]:
     made = []
 
     def build(**settings: object) -> EndpointModel:
-        model = EndpointModel(BASE, "tiny", **{"api_key": CANARY, "retries": 0, "timeout": 5.0, **settings})
+        model = connect(BASE, "tiny", **{"api_key": CANARY, "retries": 0, "timeout": 5.0, **settings})
         made.append(model)
         return model
 
@@ -153,7 +158,7 @@ def test_any_text_travels_unchanged(texts: list[str], seed: int, answer: str) ->
         return httpx.Response(200, json=completion(answer))
 
     with httpx.Client(transport=httpx.MockTransport(handle)) as client:
-        model = EndpointModel(BASE, "tiny", api_key="k", http_client=client)
+        model = connect(BASE, "tiny", api_key="k", http_client=client)
         messages = [Message(role="user", content=text, author="suite") for text in texts]
         assert model.complete(messages, (), seed=seed).content == answer
     assert [message["content"] for message in seen[0]["messages"]] == texts
@@ -176,14 +181,14 @@ def test_newer_http_client_works_as_well() -> None:
     httpx2 = pytest.importorskip("httpx2")
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=completion("two")))
     with httpx2.Client(transport=transport) as client:
-        model = EndpointModel(BASE, "tiny", api_key="k", http_client=client)
+        model = connect(BASE, "tiny", api_key="k", http_client=client)
         assert model.complete([TASK], (), seed=0).content == "two"
 
     def refuse(request: object) -> None:
         raise httpx2.ConnectError("refused")
 
     with httpx2.Client(transport=httpx2.MockTransport(refuse)) as client:
-        model = EndpointModel(BASE, "tiny", api_key="k", http_client=client, retries=0)
+        model = connect(BASE, "tiny", api_key="k", http_client=client, retries=0)
         with pytest.raises(EndpointFaultError, match="cannot connect") as caught:
             model.complete([TASK], (), seed=0)
     assert caught.value.kind == "unreachable"
@@ -319,15 +324,113 @@ def test_any_error_body_gives_one_short_printable_line(body: bytes, code: int) -
     assert fault.why.isprintable()
 
 
-def test_retries_are_the_clients_and_can_be_switched_off(
-    server: respx.MockRouter, make: Callable[..., EndpointModel], monkeypatch: pytest.MonkeyPatch
+class NoWait(Halt):
+    """Waits for nothing and remembers for how long it was asked to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.check()
+
+
+PASSING = [
+    httpx.Response(503),
+    httpx.Response(500, text="oops"),
+    httpx.Response(408),
+    httpx.Response(409),
+    httpx.Response(425),
+    httpx.Response(429, headers={"retry-after": "7"}),
+    httpx.Response(200, text="<html>"),
+    httpx.Response(200, json={"choices": []}),
+    httpx.ReadTimeout("slow"),
+    httpx.ConnectError("refused"),
+    httpx.RemoteProtocolError("peer closed connection without sending complete message body"),
+]
+
+
+@pytest.mark.parametrize("flaw", PASSING, ids=[str(i) for i in range(len(PASSING))])
+def test_what_passes_is_tried_again_with_the_same_bytes_and_can_be_switched_off(
+    flaw: httpx.Response | Exception, server: respx.MockRouter, make: Callable[..., EndpointModel]
 ) -> None:
-    monkeypatch.setattr("openai._base_client.time.sleep", lambda _: None)
-    flaky = [httpx.Response(503), httpx.ReadTimeout("slow"), httpx.Response(200, json=completion("third"))]
-    server.post(CHAT).mock(side_effect=flaky)
-    assert make(retries=2).complete([TASK], (), seed=0).content == "third"
-    assert server.calls.call_count == 3
+    halt = NoWait()
+    good = httpx.Response(200, json=completion("third"))
+    server.post(CHAT).mock(side_effect=[flaw, flaw, good])
+    assert make(retries=2, halt=halt).complete([TASK], (), seed=0).content == "third"
     assert {call.request.content for call in server.calls} == {server.calls[0].request.content}
+    assert len(halt.waits) == 2
+    if isinstance(flaw, httpx.Response) and "retry-after" in flaw.headers:
+        assert all(7 <= wait <= 7.7 for wait in halt.waits)
+    else:
+        assert 0.375 <= halt.waits[0] <= 0.5 < halt.waits[1] <= 1.0
+    server.post(CHAT).mock(side_effect=[flaw, good])
+    with pytest.raises(EndpointFaultError):
+        make(retries=0).complete([TASK], (), seed=0)
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 422])
+def test_what_does_not_pass_is_not_tried_again(
+    code: int, server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(code, json={"error": {"message": "no"}})
+    with pytest.raises(EndpointFaultError):
+        make(retries=5, halt=NoWait()).complete([TASK], (), seed=0)
+    assert server.calls.call_count == 1
+
+
+def test_a_server_that_asks_for_an_hour_is_not_waited_for(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(429, headers={"retry-after": "3600"})
+    with pytest.raises(EndpointFaultError, match="3600 s"):
+        make(retries=5, halt=NoWait()).complete([TASK], (), seed=0)
+    assert server.calls.call_count == 1
+
+
+def test_all_calls_together_have_a_budget_of_retries(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    server.post(CHAT).respond(503)
+    model = make(retries=2, halt=NoWait(), budget=Budget())
+    for _ in range(100):
+        with pytest.raises(EndpointFaultError):
+            model.complete([TASK], (), seed=0)
+    assert server.calls.call_count == 100 + 10
+    with pytest.raises(EndpointFaultError, match="too many calls"):
+        model.complete([TASK], (), seed=0)
+
+
+def test_a_wait_ends_when_the_run_is_stopped(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    halt = Halt()
+    server.post(CHAT).respond(429, headers={"retry-after": "500"})
+    threading.Timer(0.2, halt.set).start()
+    begun = time.monotonic()
+    with pytest.raises(HaltedError):
+        make(retries=1, halt=halt).complete([TASK], (), seed=0)
+    assert time.monotonic() - begun < 10
+    with pytest.raises(HaltedError):
+        make(halt=halt).complete([TASK], (), seed=0)
+    assert server.calls.call_count == 1
+
+
+@pytest.mark.parametrize("spell", ["plain", "unicode", "slash", "url"])
+def test_a_key_in_an_answer_is_hidden_however_it_is_spelled(
+    spell: str, server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    key = "sk/canary-5f1e"
+    spelled = {
+        "plain": key,
+        "unicode": "".join(f"\\u{ord(char):04X}" for char in key),
+        "slash": key.replace("/", "\\/"),
+        "url": key.replace("/", "%2F"),
+    }[spell]
+    body = json.dumps(completion("X")).replace("X", f"your key is {spelled}!")
+    server.post(CHAT).respond(content=body.encode())
+    assert make(api_key=key).complete([TASK], (), seed=0).content == "your key is [key]!"
 
 
 def test_a_short_key_is_a_placeholder_and_garbles_nothing() -> None:
@@ -366,14 +469,15 @@ def test_check_tells_what_would_stop_a_run(
 
 
 def test_models_are_listed_in_the_order_of_the_server(server: respx.MockRouter) -> None:
+    line = HttpLine(BASE, api_key="k", retries=0)
     server.get(f"{BASE}/models").respond(json={"object": "list", "data": [{"id": "b"}, {"id": "a"}]})
-    assert list_models(BASE, api_key="k") == ("b", "a")
+    assert list_models(line) == ("b", "a")
     server.get(f"{BASE}/models").respond(text=HTML)
     with pytest.raises(EndpointFaultError, match="not a list of models"):
-        list_models(BASE, api_key="k")
+        list_models(line)
     server.get(f"{BASE}/models").respond(401)
     with pytest.raises(EndpointFaultError, match="key"):
-        list_models(BASE, api_key="k")
+        list_models(line)
 
 
 # ---------------------------------------------------------------- arguments
@@ -394,14 +498,14 @@ def test_models_are_listed_in_the_order_of_the_server(server: respx.MockRouter) 
 )
 def test_a_url_that_cannot_work_is_refused_at_once(url: str) -> None:
     with pytest.raises(UsageError) as caught:
-        EndpointModel(url, "tiny", api_key="k")
+        connect(url, "tiny", api_key="k")
     assert caught.value.fix
 
 
 @pytest.mark.parametrize("key", ["", "  ", f"{CANARY}\n{CANARY}", f"“{CANARY}”", f"{CANARY} x"])
 def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(UsageError) as caught:
-        EndpointModel(BASE, "tiny", api_key=key)
+        connect(BASE, "tiny", api_key=key)
     assert CANARY not in str(caught.value)
 
 
@@ -420,7 +524,7 @@ def test_settings_out_of_range_are_refused(
     with pytest.raises(UsageError):
         make(**settings)
     with pytest.raises(UsageError, match="name of a model"):
-        EndpointModel(BASE, "", api_key="k")
+        connect(BASE, "", api_key="k")
 
 
 @pytest.mark.parametrize(
@@ -451,21 +555,21 @@ def test_a_client_of_the_caller_stays_open() -> None:
     with httpx.Client(
         transport=httpx.MockTransport(lambda _: httpx.Response(200, json=completion()))
     ) as client:
-        with EndpointModel(BASE, "tiny", api_key="k", http_client=client) as model:
+        with connect(BASE, "tiny", api_key="k", http_client=client) as model:
             model.complete([TASK], (), seed=0)
         assert not client.is_closed
 
 
 def test_a_forgotten_model_closes_its_connections() -> None:
-    model = EndpointModel(BASE, "tiny", api_key="k")
-    client = model._line._client
+    model = connect(BASE, "tiny", api_key="k")
+    client = model.line._client
     del model
     gc.collect()
     assert client.is_closed()
 
 
 def test_the_package_is_cheap_to_import() -> None:
-    names = "endpoint", "faults", "resolve", "scripted", "toolcalls"
+    names = "endpoint.model", "endpoint.dialect", "endpoint.capabilities", "resolve", "session", "scripted"
     code = (
         "import sys;"
         + "".join(f"import opoi.models.{name};" for name in names)

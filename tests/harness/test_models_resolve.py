@@ -10,7 +10,7 @@ import pytest
 import respx
 
 from opoi.errors import PluginError, UsageError
-from opoi.models.endpoint import EndpointModel
+from opoi.models.endpoint.model import EndpointModel
 from opoi.models.resolve import ModelSettings, resolve_model
 from opoi.models.scripted import ScriptedModel
 from opoi.protocols import Model

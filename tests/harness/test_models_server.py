@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opoi.errors import EndpointError, OpoiError, PluginError, UsageError
-from opoi.models.endpoint import EndpointModel, list_models
-from opoi.models.faults import EndpointFaultError
+from opoi.models.endpoint.faults import EndpointFaultError
+from opoi.models.endpoint.line import HttpLine
+from opoi.models.endpoint.model import EndpointModel, connect, list_models
 from opoi.models.scripted import ScriptedModel, calling
-from opoi.models.server import running, serve
+from opoi.models.served.server import running, serve
 from opoi.seeds import Stream
 from opoi.types import Message, Reply, ToolCall, ToolSpec, Usage
 
@@ -71,7 +72,7 @@ def client(url: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def endpoint(url: str) -> Iterator[EndpointModel]:
-    with EndpointModel(url, "mirror", api_key="k", retries=0, max_tokens=None) as model:
+    with connect(url, "mirror", api_key="k", retries=0, max_tokens=None) as model:
         yield model
 
 
@@ -155,7 +156,9 @@ def test_a_stream_has_no_usage_unless_asked(client: openai.OpenAI) -> None:
 def test_models_are_listed_and_found(client: openai.OpenAI, url: str) -> None:
     assert [model.id for model in client.models.list()] == ["mirror"]
     assert client.models.retrieve("mirror").id == "mirror"
-    assert list_models(url, api_key="k") == ("mirror",)
+    line = HttpLine(url, "mirror", api_key="k")
+    assert list_models(line) == ("mirror",)
+    line.close()
     with pytest.raises(openai.NotFoundError, match="'mirorr' does not exist"):
         client.models.retrieve("mirorr")
 
@@ -218,9 +221,10 @@ def test_a_token_limit_cuts_text_and_then_arguments(field: str, by_hand: httpx.C
                 choice["finish_reason"],
             )
 
-        assert ask(1) == ("1234", None, "length")
-        assert ask(2) == ("12345678", None, "length")
-        assert ask(3) == ("12345678", '{"ke', "length")
+        assert ask(1) == ("123", None, "length")
+        assert ask(3) == ("12345678", None, "length")
+        assert ask(5) == ("12345678", '{"', "length")
+        assert ask(6) == ("12345678", '{"key', "length")
         assert ask(100) == ("12345678", '{"key": "abcdefgh"}', "tool_calls")
 
 
@@ -265,7 +269,15 @@ REFUSED = [
     ),
     ({**ASK, "tools": [{"function": {}}]}, 400, "tools", "name"),
     ({**ASK, "tools": {}}, 400, "tools", "Expected `array`"),
-    ({**ASK, "tool_choice": "required"}, 400, "tool_choice", "'auto' or 'none'"),
+    ({**ASK, "tool_choice": "required"}, 400, "tool_choice", "there are no tools"),
+    ({**ASK, "tool_choice": "always"}, 400, "tool_choice", "'auto', 'none', 'required'"),
+    ({**ASK, "tool_choice": {"type": "function"}}, 400, "tool_choice", "missing required field `function`"),
+    (
+        {**ASK, "tool_choice": {"type": "function", "function": {"name": "x"}}},
+        400,
+        "tool_choice",
+        "there is no tool 'x'",
+    ),
     ({**ASK, "seed": "7"}, 400, "seed", "Expected `int"),
     ({**ASK, "seed": True}, 400, "seed", "got `bool`"),
     ({**ASK, "seed": 1.5}, 400, "seed", "got `float`"),
@@ -276,8 +288,13 @@ REFUSED = [
     ({**ASK, "stop": [""]}, 400, "stop", "none empty"),
     ({**ASK, "stop": ["a"] * 5}, 400, "stop", "up to 4"),
     ({**ASK, "stream_options": {"include_usage": True}}, 400, "stream_options", "stream: true"),
-    ({**ASK, "response_format": {"type": "json_object"}}, 400, "response_format", "not supported"),
-    ({**ASK, "logprobs": True}, 400, "logprobs", "not supported"),
+    ({**ASK, "response_format": {"type": "xml"}}, 400, "response_format", "'json_object'"),
+    ({**ASK, "logprobs": 3}, 400, "logprobs", "Expected `bool"),
+    ({**ASK, "logprobs": True, "top_logprobs": 21}, 400, "top_logprobs", "<= 20"),
+    ({**ASK, "top_logprobs": 2}, 400, "top_logprobs", "needs `logprobs: true`"),
+    ({**ASK, "prompt_logprobs": 1, "stream": True}, 400, "prompt_logprobs", "not done in a stream"),
+    ({**ASK, "return_token_ids": True, "stream": True}, 400, "return_token_ids", "not done in a stream"),
+    ({**ASK, "presence_penalty": 0.5}, 400, "presence_penalty", "not supported"),
     ({**ASK, "logit_bias": {"5": 1}}, 400, "logit_bias", "not supported"),
     ({**ASK, "max_token": 5}, 400, "max_token", "unknown field"),
 ]
@@ -316,7 +333,8 @@ def test_values_that_ask_for_nothing_are_accepted(client: openai.OpenAI) -> None
 
 def test_unknown_paths_and_methods_are_refused_in_the_same_shape(url: str, by_hand: httpx.Client) -> None:
     for method, path, status in (
-        ("POST", "/completions", 404),
+        ("POST", "/embeddings", 404),
+        ("GET", "/completions", 405),
         ("GET", "/chat/completions", 405),
         ("POST", "/models", 405),
     ):
@@ -362,9 +380,9 @@ def test_a_body_over_a_megabyte_is_fine(endpoint: EndpointModel) -> None:
 
 def test_only_the_right_token_gets_in(by_hand: httpx.Client) -> None:
     with running(MIRROR, name="mirror", token="secret-token-1") as base:
-        with EndpointModel(base, "mirror", api_key="secret-token-1") as model:
+        with connect(base, "mirror", api_key="secret-token-1") as model:
             assert model.complete([TASK], (), seed=1) == MIRROR.complete([TASK], (), seed=1)
-        with EndpointModel(base, "mirror", api_key="secret-token-2") as model:
+        with connect(base, "mirror", api_key="secret-token-2") as model:
             with pytest.raises(EndpointFaultError, match="does not accept the key") as caught:
                 model.complete([TASK], (), seed=1)
             assert caught.value.fatal
@@ -403,7 +421,7 @@ def test_slow_models_do_not_block_each_other() -> None:
 
     with (
         running(ScriptedModel(wait), name="slow") as base,
-        EndpointModel(base, "slow", api_key="k", retries=0) as model,
+        connect(base, "slow", api_key="k", retries=0) as model,
         ThreadPoolExecutor(3) as pool,
     ):
         replies = list(pool.map(lambda seed: model.complete([TASK], (), seed=seed).content, range(3)))
@@ -417,7 +435,7 @@ def test_a_server_that_is_gone_is_unreachable() -> None:
     with running(MIRROR, name="mirror") as base:
         pass
     with (
-        EndpointModel(base, "mirror", api_key="k", retries=0) as model,
+        connect(base, "mirror", api_key="k", retries=0) as model,
         pytest.raises(EndpointFaultError, match="cannot connect"),
     ):
         model.check()
@@ -437,7 +455,7 @@ def test_a_port_in_use_and_a_public_address_are_usage_errors(url: str) -> None:
 def test_serve_tells_its_url_and_ends_without_a_traceback(kind: signal.Signals) -> None:
     code = (
         "from opoi.models.scripted import ScriptedModel\n"
-        "from opoi.models.server import serve\n"
+        "from opoi.models.served.server import serve\n"
         "serve(ScriptedModel('hello'), name='m', ready=lambda url: print(url, flush=True))\n"
         "print('ended', flush=True)\n"
     )
@@ -450,7 +468,7 @@ def test_serve_tells_its_url_and_ends_without_a_traceback(kind: signal.Signals) 
         env=environment,
     ) as process:
         base = process.stdout.readline().strip()
-        with EndpointModel(base, "m", api_key="k") as model:
+        with connect(base, "m", api_key="k") as model:
             assert model.complete([TASK], (), seed=0).content == "hello"
         process.send_signal(kind)
         out, err = process.communicate(timeout=20)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opoi.models.toolcalls import take_raw_calls
+from opoi.models.endpoint.toolcalls import take_raw_calls
 from opoi.types import Reply, ToolCall
 
 NAMES = st.from_regex(r"[a-z_]{1,12}", fullmatch=True)
-JSON_TEXT = st.text().filter(lambda text: "tool_call>" not in text)
+JSON_TEXT = st.text() | st.sampled_from(["<tool_call>", "</tool_call>", 'a "</tool_call>"'])
 ARGUMENTS = st.dictionaries(
     JSON_TEXT, st.one_of(st.integers(), JSON_TEXT, st.booleans(), st.none()), max_size=3
 )
@@ -66,6 +66,27 @@ def test_a_broken_block_beside_a_whole_one_stays_in_the_text() -> None:
     reply = take_raw_calls(Reply(content=block("a", {"x": 1}) + broken, finish_reason="length"))
     assert reply.tool_calls == (ToolCall(id="call_0", name="a", arguments='{"x": 1}'),)
     assert (reply.content, reply.finish_reason) == (broken, "length")
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ['{"name": "a", "name": "b", "arguments": {}}', '{"name": "a", "arguments": "{}", "arguments": {}}'],
+)
+def test_a_block_with_a_key_that_is_repeated_stays_text(inside: str) -> None:
+    reply = Reply(content=f"<tool_call>{inside}</tool_call>")
+    assert take_raw_calls(reply) is reply
+
+
+def test_tags_within_strings_are_text() -> None:
+    text = block("a", {"x": "</tool_call><tool_call>"})
+    (call,) = take_raw_calls(Reply(content=text)).tool_calls
+    assert json.loads(call.arguments) == {"x": "</tool_call><tool_call>"}
+
+
+@pytest.mark.parametrize(("broken", "taken"), [(99, 1), (100, 0)])
+def test_after_a_hundred_broken_blocks_the_rest_is_taken_for_prose(broken: int, taken: int) -> None:
+    text = "<tool_call>{" * broken + block("a", {})
+    assert len(take_raw_calls(Reply(content=text)).tool_calls) == taken
 
 
 def test_arguments_keep_the_words_of_the_model() -> None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from opoi import __version__
-from opoi.cli import lab, runs
+from opoi.cli import endpoints, lab, runs
 from opoi.cli.options import debug
 from opoi.errors import OpoiError
 
@@ -39,7 +40,8 @@ def cli() -> None:
     \b
     opoi run                     the whole experiment on the embedded model
     opoi run --model URL ...     the same on any OpenAI-compatible endpoint
-    opoi serve --port 8000       the embedded model as such an endpoint
+    opoi probe URL               what such an endpoint can do
+    opoi serve --port 8000       the embedded model as one
 
     \b
     opoi clean traces.jsonl      the cleaning rules on any file of traces, explained
@@ -50,28 +52,12 @@ def cli() -> None:
     """  # noqa: D301 - click wants a real backspace before lines that it must not fill
 
 
-for _command in (runs.run, *runs.BEFORE_CLEAN, lab.clean, *runs.AFTER_CLEAN, lab.leaks, lab.rules):
+for _command in (
+    *(runs.run, *runs.BEFORE_CLEAN, lab.clean, *runs.AFTER_CLEAN),
+    *(lab.leaks, lab.rules),
+    *(endpoints.probe, endpoints.costs, endpoints.serve),
+):
     cli.add_command(_command)
-
-
-@cli.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="0 takes a free one.  [8000]")
-@click.option("--suite", default="ads", metavar="REF", help="Whose embedded model.  [ads]")
-@click.option("--persona", default="default", metavar="NAME|FILE", help="Which persona.  [default]")
-@click.option("--model-name", default="", metavar="NAME", help="Name it goes by.  [stand-in/PERSONA]")
-@debug
-def serve(*, port: int, suite: str, persona: str, model_name: str) -> None:
-    """Offer the embedded model over HTTP (loopback only), as an OpenAI-compatible endpoint."""
-    from opoi.models.server import serve as serve_model
-    from opoi.registry import load_suite
-
-    model = load_suite(suite).stand_in(Path(persona) if persona.endswith(".toml") else persona)
-
-    def ready(url: str) -> None:
-        click.echo(f"serving {model.name} at {url}", err=True)
-        click.echo(f"try: opoi run --model {url}", err=True)
-
-    serve_model(model, port=port, name=model_name or model.name, ready=ready)
 
 
 @cli.command(name="list")
@@ -120,11 +106,13 @@ def agree(*, suite: str, n: int, seed: int, quiet: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and end the process: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    """Run the command and end the process: 0 done, 1 failed, 2 wrong use, 3 a limit, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it is closed, something else under test
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign shows another
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is an end in order
     try:
         cli.main(args=words, prog_name="opoi", standalone_mode=False)
     except click.exceptions.Exit as end:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["ENDPOINT", "MODEL", "OPTIONS", "debug", "takes", "values_of"]
+__all__ = ["ENDPOINT", "MODEL", "OPTIONS", "debug", "takes", "taped", "values_of"]
 
 LEVELS = ("C0", "C1", "C2", "C3", "C4", "C5")
 
@@ -77,7 +77,20 @@ OPTIONS: dict[str, Decorator] = {
     "concurrency": setting(
         "--concurrency",
         type=click.IntRange(0, 1024),
-        help="Items under way at once.  [0: 1 in this process, 8 for an endpoint]",
+        help="Most items under way at once; calls to an endpoint begin with 4 and become more while it keeps "
+        "up.  [0: 1 in this process, 64 for an endpoint]",
+    ),
+    "max_calls": setting(
+        "--max-calls", type=click.IntRange(0), help="Stop in order after so many requests to endpoints."
+    ),
+    "max_tokens_total": setting(
+        "--max-tokens-total", type=click.IntRange(0), help="The same for tokens, read and written."
+    ),
+    "prices": setting(
+        "--prices",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE.toml",
+        help='What a million tokens cost: ["MODEL NAME"] with input = and output =.',
     ),
     "temperature": setting(
         "--temperature", type=OrNone(click.FloatRange(0)), help="For endpoints; none sends none.  [0.7]"
@@ -87,6 +100,12 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "timeout": setting("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds.  [120]"),
     "retries": setting("--retries", type=click.IntRange(0), help="Tries after the first.  [2]"),
+    "stream": setting("--stream/--no-stream", help="Ask endpoints for answers as streams.  [no]"),
+    "tools": setting(
+        "--tools",
+        type=click.Choice(["auto", "native", "text"]),
+        help="How endpoints are offered tools: natively, or described in text.  [auto: what the probe finds]",
+    ),
     "api_key_env": setting(
         "--api-key-env", metavar="VAR", help="Environment variable with the key.  [OPENAI_API_KEY]"
     ),
@@ -94,8 +113,24 @@ OPTIONS: dict[str, Decorator] = {
         "--config", type=click.Path(path_type=Path), metavar="FILE", help="The same settings as TOML."
     ),
 }
-ENDPOINT = ("temperature", "max_tokens", "timeout", "retries", "api_key_env")
-MODEL = ("model", "model_name", "concurrency", *ENDPOINT)
+ENDPOINT = ("temperature", "max_tokens", "timeout", "retries", "stream", "tools", "api_key_env")
+MODEL = ("model", "model_name", "concurrency", "max_calls", "max_tokens_total", "prices", *ENDPOINT)
+
+
+def taped(command: Any) -> Any:  # noqa: ANN401 - a function or a command, as click takes both
+    """Add `--record` and `--replay` to a command that asks models."""
+    command = click.option(
+        "--replay",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="Answer every request from a tape; no endpoint is asked, no key is needed.",
+    )(command)
+    return click.option(
+        "--record",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Keep every request to an endpoint and its answer on a tape; one that exists is continued.",
+    )(command)
 
 
 debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
@@ -118,7 +153,7 @@ def takes(*settings: str) -> Decorator:
 
 def values_of(given: dict[str, Any]) -> dict[str, Any]:
     """Turn what click parsed into setting values: absent ones left out, lists split, sections nested."""
-    from opoi.settings import read_settings
+    from opoi.settings import read_settings, read_table
 
     path = given.pop("config", None)
     values = read_settings(path) if path else {}
@@ -126,6 +161,8 @@ def values_of(given: dict[str, Any]) -> dict[str, Any]:
     endpoint = {key: given.pop(key) for key in ENDPOINT if key in given}
     if endpoint:
         values["endpoint"] = {**values.get("endpoint", {}), **endpoint}
+    if "prices" in given:
+        given["prices"] = read_table(given["prices"])
     if "strategies" in given:
         given["strategies"] = [name.strip() for name in given["strategies"].split(",") if name.strip()]
     return {**values, **given}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from opoi.cli.options import MODEL, OPTIONS, takes, values_of
+from opoi.cli.options import MODEL, OPTIONS, takes, taped, values_of
 from opoi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +20,18 @@ __all__ = ["AFTER_CLEAN", "BEFORE_CLEAN", "carry_out_stage", "run"]
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder.  [runs/NAME]")
 @click.option("--resume", is_flag=True, help="Take up the run in --out; nothing finished is done again.")
+@taped
 @takes(*(name for name in OPTIONS))
-def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, **given: Any) -> None:
+def run(
+    *,
+    out: Path | None,
+    resume: bool,
+    force: bool,
+    quiet: bool,
+    record: Path | None,
+    replay: Path | None,
+    **given: Any,
+) -> None:
     """Run the whole experiment and show what came out."""
     from opoi.pipeline import run_all
     from opoi.progress import watcher
@@ -31,13 +42,13 @@ def run(*, out: Path | None, resume: bool, force: bool, quiet: bool, **given: An
     if resume:
         if out is None:
             raise UsageError("--resume needs to know which run", fix="add --out DIR")
-        this = Run.open(out, values, progress=progress, force=force)
+        this = Run.open(out, values, progress=progress, force=force, record=record, replay=replay)
     else:
         settings = merge({}, values)
-        this = Run.create(
-            out or _free_folder(settings.suite, settings.n, settings.seed), settings, progress=progress
-        )
-    run_all(this, ask=not resume)
+        folder = out or _free_folder(settings.suite, settings.n, settings.seed)
+        this = Run.create(folder, settings, progress=progress, record=record, replay=replay)
+    with closing(this.session):
+        run_all(this, ask=not resume)
     _show(this)
 
 
@@ -60,7 +71,16 @@ def _show(this: Run) -> None:
         click.echo(f"{label + ':':<11}{this.file(name)}")
 
 
-def carry_out_stage(name: str, folder: Path, given: dict[str, Any], *, force: bool, quiet: bool) -> None:
+def carry_out_stage(
+    name: str,
+    folder: Path,
+    given: dict[str, Any],
+    *,
+    force: bool,
+    quiet: bool,
+    record: Path | None = None,
+    replay: Path | None = None,
+) -> None:
     """Carry out one stage of the run in a folder.
 
     Args:
@@ -69,6 +89,8 @@ def carry_out_stage(name: str, folder: Path, given: dict[str, Any], *, force: bo
         given: Options, None where one was not given.
         force: Do it again; overwrite hand edits.
         quiet: Show no progress.
+        record: Tape on which requests to endpoints are kept.
+        replay: Tape that stands for them.
     """
     from opoi.pipeline import carry_out
     from opoi.progress import watcher
@@ -79,8 +101,9 @@ def carry_out_stage(name: str, folder: Path, given: dict[str, Any], *, force: bo
     if name == "scenarios" and not (folder / "manifest.json").exists():
         this = Run.create(folder, merge({}, values), progress=progress)
     else:
-        this = Run.open(folder, values, progress=progress, force=force)
-    carry_out(this, [name])
+        this = Run.open(folder, values, progress=progress, force=force, record=record, replay=replay)
+    with closing(this.session):
+        carry_out(this, [name])
     if name == "report":
         _show(this)
 
@@ -91,10 +114,18 @@ def _stage(name: str, doc: str, *settings: str) -> click.Command:
     @click.command(name, help=doc)
     @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
     @takes(*settings)
-    def command(*, folder: Path, force: bool, quiet: bool, **given: Any) -> None:
-        carry_out_stage(name, folder, given, force=force, quiet=quiet)
+    def command(
+        *,
+        folder: Path,
+        force: bool,
+        quiet: bool,
+        record: Path | None = None,
+        replay: Path | None = None,
+        **given: Any,
+    ) -> None:
+        carry_out_stage(name, folder, given, force=force, quiet=quiet, record=record, replay=replay)
 
-    return command
+    return taped(command) if "model" in settings else command
 
 
 BEFORE_CLEAN = (

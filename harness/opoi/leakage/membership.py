@@ -16,9 +16,12 @@ import numpy as np
 
 from opoi.errors import UsageError
 from opoi.intervals import Floats, area, area_interval, area_p, rounded
-from opoi.types import Reading
+from opoi.types import Reading, Tier
 
-__all__ = ["loss_score", "membership", "min_k_score"]
+__all__ = ["NEEDS", "loss_score", "membership", "min_k_score"]
+
+NEEDS = Tier.T2
+"""What it asks of the model: log-probabilities of traces that the model did not write just now."""
 
 Tokens = Sequence[float]
 """Natural log-probabilities of the tokens of one trace that carry loss, each 0 or below."""

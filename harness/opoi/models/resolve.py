@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from opoi.errors import OpoiError, PluginError, UsageError
+from opoi.models.endpoint.dialect import Dialect
+from opoi.models.endpoint.lines import Line
+from opoi.models.session import Session
 from opoi.models.urls import checked_url, is_loopback
 from opoi.protocols import Model, Suite
 
-__all__ = ["STAND_IN", "ModelSettings", "check_reference", "resolve_model"]
+__all__ = ["STAND_IN", "ModelSettings", "check_reference", "plain_dialect", "resolve_model"]
 
 STAND_IN = "stand-in"
 """The reference of the model that a suite brings along."""
@@ -32,6 +35,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         max_tokens: Most tokens of one answer; None sends none.
         timeout: Seconds without a byte from the server before a try is given up.
         retries: Tries after the first.
+        stream: Ask for answers as streams.
+        tools: How tools are offered: `native`, as `text`, or `auto`: natively where the endpoint can.
     """
 
     name: str = ""
@@ -40,6 +45,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     max_tokens: Annotated[int, Meta(ge=1)] | None = 1024
     timeout: Annotated[float, Meta(gt=0)] = 120.0
     retries: Annotated[int, Meta(ge=0)] = 2
+    stream: bool = False
+    tools: Literal["auto", "native", "text"] = "auto"
 
 
 def check_reference(reference: str, settings: ModelSettings) -> None:
@@ -52,7 +59,14 @@ def check_reference(reference: str, settings: ModelSettings) -> None:
         _key(checked_url(reference), settings)
 
 
-def resolve_model(reference: str, *, suite: Suite | None, settings: ModelSettings) -> Model:
+def resolve_model(
+    reference: str,
+    *,
+    suite: Suite | None,
+    settings: ModelSettings,
+    session: Session | None = None,
+    dialect: Dialect | None = None,
+) -> Model:
     """Return the model that a reference names.
 
     Args:
@@ -60,6 +74,8 @@ def resolve_model(reference: str, *, suite: Suite | None, settings: ModelSetting
             `path/file.py:attr`; an attribute may be a model, or a class or function that makes one.
         suite: Brings the stand-in; None where no suite is known.
         settings: For endpoints.
+        session: Opens the lines to endpoints; None for one of its own.
+        dialect: How the endpoint wants its requests; None for the usual way, with what the settings say.
 
     Raises:
         UsageError: There is no such model, or it needs a name or a key that was not given.
@@ -70,7 +86,7 @@ def resolve_model(reference: str, *, suite: Suite | None, settings: ModelSetting
     if head == STAND_IN:
         return _stand_in(suite, persona, reference)
     if reference.startswith(("http://", "https://")):
-        return _endpoint(reference, settings)
+        return _endpoint(reference, settings, session or Session(), dialect)
     if ":" not in reference:
         raise UsageError(f"{reference!r} does not name a model", why=f"known forms: {_FORMS}")
     return _plugin(reference)
@@ -89,20 +105,29 @@ def _stand_in(suite: Suite | None, persona: str, reference: str) -> Model:
     return suite.stand_in(Path(persona) if persona.endswith(".toml") else persona)
 
 
-def _endpoint(url: str, settings: ModelSettings) -> Model:
-    from opoi.models.endpoint import EndpointModel
+def _endpoint(url: str, settings: ModelSettings, session: Session, dialect: Dialect | None) -> Model:
+    from opoi.models.endpoint.model import EndpointModel, list_models
 
     url = checked_url(url)
-    key = _key(url, settings)
+    key = "" if session.replaying else _key(url, settings)
+
+    def line(name: str) -> Line:
+        return session.line(url, name, key=key, timeout=settings.timeout, retries=settings.retries)
+
+    name = settings.name or _only(list_models(line("")), url)
     return EndpointModel(
-        url,
-        settings.name or _only_model(url, key, settings),
-        api_key=key,
+        line(name),
+        name,
         temperature=settings.temperature,
         max_tokens=settings.max_tokens,
-        timeout=settings.timeout,
-        retries=settings.retries,
+        dialect=dialect or plain_dialect(settings),
+        halt=session.halt,
     )
+
+
+def plain_dialect(settings: ModelSettings) -> Dialect:
+    """Return the dialect of an endpoint that was not probed."""
+    return Dialect(stream=settings.stream, tools="text" if settings.tools == "text" else "native")
 
 
 def _key(url: str, settings: ModelSettings) -> str:
@@ -118,10 +143,7 @@ def _key(url: str, settings: ModelSettings) -> str:
     )
 
 
-def _only_model(url: str, key: str, settings: ModelSettings) -> str:
-    from opoi.models.endpoint import list_models
-
-    names = list_models(url, api_key=key, timeout=settings.timeout, retries=settings.retries)
+def _only(names: tuple[str, ...], url: str) -> str:
     if len(names) == 1:
         return names[0]
     raise UsageError(

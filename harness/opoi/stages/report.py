@@ -24,6 +24,10 @@ if TYPE_CHECKING:  # slow to import: loaded where they are needed
 __all__ = ["report", "show"]
 
 
+_OF_THE_SITTING = ("concurrency", "max_calls", "max_tokens_total")
+"""Settings on which no result depends."""
+
+
 def report(run: Run) -> None:
     """Write the tables and the page: `report.txt` and `report.html`."""
     from opoi.report.html import render as render_html
@@ -38,7 +42,8 @@ def report(run: Run) -> None:
         show(run, Console(file=page, width=132, no_color=True), every_figure=True)
         yield page.getvalue().encode()
 
-    shown = {key: value for key, value in msgspec.to_builtins(run.settings).items() if key != "concurrency"}
+    settings = msgspec.to_builtins(run.settings)
+    shown = {key: value for key, value in settings.items() if key not in _OF_THE_SITTING}
 
     def html() -> Iterator[bytes]:
         yield render_html(

@@ -1,6 +1,7 @@
 """The values that travel through the pipeline. All are frozen; all can be written as one JSON line.
 
-In the order of the pipeline: `worlds`, `messages`, `traces`, `reviews`, `cleaned`, `findings`, `figures`.
+In the order of the pipeline: `worlds`, `messages`, `traces`, `reviews`, `cleaned`, `findings`, `figures`;
+`tiers` says what a method asks of a model.
 Fields that hold their default are left out of the JSON; unknown fields are an error.
 """
 
@@ -10,6 +11,7 @@ from opoi.types.figures import Arm, Group, Measure
 from opoi.types.findings import Finding, Grade, Reading
 from opoi.types.messages import UNREADABLE, Author, Message, Reply, SubAgent, ToolCall, ToolSpec, Usage
 from opoi.types.reviews import Case, Claim, Origin, Review, Verdict
+from opoi.types.tiers import Tier
 from opoi.types.traces import Citation, Decision, Injection, Outcome, StopReason, Trace
 from opoi.types.worlds import Channel, Fact, Hidden, Scenario, Truth
 
@@ -42,6 +44,7 @@ __all__ = [
     "Scenario",
     "StopReason",
     "SubAgent",
+    "Tier",
     "ToolCall",
     "ToolSpec",
     "Trace",

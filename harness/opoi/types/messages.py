@@ -93,9 +93,13 @@ UNREADABLE = "unreadable"
 
 
 class Reply(Value, frozen=True, kw_only=True):
-    """One answer of a model. `finish_reason` is the server's own word, `""` where it gave none."""
+    """One answer of a model. `finish_reason` is the server's own word, `""` where it gave none.
+
+    Where it is `unreadable`, `problem` may say what could not be read.
+    """
 
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = ""
+    problem: str = ""
     usage: Usage = Usage(calls=1)

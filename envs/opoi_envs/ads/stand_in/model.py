@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from opoi.seeds import Stream
 from opoi.types import Message, Reply, ToolSpec, Usage
+from opoi.wire import characters
 from opoi_envs.ads.stand_in.agent import Turn, agent_turn, analyst_turn
 from opoi_envs.ads.stand_in.persona import Persona
 from opoi_envs.ads.stand_in.plain import CLEANING, CORRECTING, clean, correct
@@ -41,7 +42,7 @@ class StandIn:
             finish_reason="tool_calls" if calls else "stop",
             usage=Usage(
                 calls=1,
-                prompt_tokens=sum(len(message.content) for message in messages) // 4,
+                prompt_tokens=characters(messages, tools) // 4,
                 completion_tokens=written // 4,
             ),
         )

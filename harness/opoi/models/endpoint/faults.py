@@ -6,6 +6,7 @@ reads. No HTTP library is imported here.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Literal
 
@@ -39,6 +40,21 @@ _SHORTEST_SECRET = 8
 """Shorter keys are placeholders; hiding them would only garble messages."""
 
 
+_PASSING = (408, 409, 425)
+"""Refusals of the moment: the server waited too long, is busy with another request, or it is too early."""
+
+
+def _spellings(secret: str) -> re.Pattern[bytes]:
+    """Return a pattern of the secret in which each sign may be escaped as in JSON or in a URL."""
+    return re.compile(
+        b"".join(
+            b"(?:%b|\\\\u00%02x|\\\\%b|%%%02x)" % (re.escape(char), char[0], re.escape(char), char[0])
+            for char in (secret[i].encode() for i in range(len(secret)))
+        ),
+        re.IGNORECASE,
+    )
+
+
 class EndpointFaultError(EndpointError):
     """An endpoint gave no usable answer, with the kind of failure.
 
@@ -48,14 +64,27 @@ class EndpointFaultError(EndpointError):
         why: The server's or the system's own words, shortened, without the key.
         fix: What to do next.
         fatal: No other request will fare better, so a run should stop.
+        again: The same request may fare better a little later.
     """
 
     def __init__(
-        self, what: str, *, kind: Kind = "server", why: str = "", fix: str = "", fatal: bool = False
+        self,
+        what: str,
+        *,
+        kind: Kind = "server",
+        why: str = "",
+        fix: str = "",
+        fatal: bool = False,
+        again: bool = False,
     ) -> None:
         super().__init__(what, why=why, fix=fix)
         self.kind: Kind = kind
         self.fatal = fatal
+        self.again = again
+
+    def add(self, reason: str) -> None:
+        """Add to the reason, e.g. why there was no further try."""
+        self.why = f"{self.why}; {reason}" if self.why else reason
 
 
 class Where:
@@ -70,17 +99,20 @@ class Where:
     def __init__(self, url: str, model: str, secret: str) -> None:
         self.url = url
         self.model = model
-        self._secret = secret
+        self._spelled = _spellings(secret) if len(secret) >= _SHORTEST_SECRET else None
 
     def __repr__(self) -> str:
         return f"Where(url={self.url!r}, model={self.model!r})"
 
     def quote(self, text: str) -> str:
         """Return foreign text on one line, shortened, with the key hidden."""
-        if len(self._secret) >= _SHORTEST_SECRET:
-            text = text.replace(self._secret, "[key]")
+        text = self.scrub(text.encode("utf-8", "replace")).decode("utf-8", "replace")
         line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
+
+    def scrub(self, answer: bytes) -> bytes:
+        """Return the body of an answer with the key hidden, however JSON or a URL spells it."""
+        return answer if self._spelled is None else self._spelled.sub(b"[key]", answer)
 
     def unreachable(self, reason: str) -> EndpointFaultError:
         """Nothing accepts connections at the URL."""
@@ -90,6 +122,7 @@ class Where:
             why=self.quote(reason),
             fix=f"is the server running? try: curl {self.url}/models",
             fatal=True,
+            again=True,
         )
 
     def broken(self, reason: str) -> EndpointFaultError:
@@ -99,6 +132,7 @@ class Where:
             kind="connection",
             why=self.quote(reason),
             fix="see the server's log; it may have crashed or run out of memory",
+            again=True,
         )
 
     def timeout(self, seconds: float) -> EndpointFaultError:
@@ -107,6 +141,26 @@ class Where:
             f"{self.url} did not answer within {seconds:g} s",
             kind="timeout",
             fix="raise `timeout`, lower `max_tokens`, or send fewer requests at once",
+            again=True,
+        )
+
+    def endless(self, problem: str) -> EndpointFaultError:
+        """An answer came and did not end."""
+        return EndpointFaultError(
+            f"{self.url} sent an answer without an end",
+            kind="timeout",
+            why=self.quote(problem),
+            fix="lower `max_tokens`, or raise `timeout` if the server is only slow",
+        )
+
+    def torn(self, problem: str) -> EndpointFaultError:
+        """A stream ended too early, or held what is not part of one."""
+        return EndpointFaultError(
+            f"the stream from {self.url} cannot be used",
+            kind="garbage",
+            why=self.quote(problem),
+            fix="see the server's log; answers come whole with `stream` switched off",
+            again=True,
         )
 
     def garbage(self, problem: str, body: bytes) -> EndpointFaultError:
@@ -117,6 +171,7 @@ class Where:
             kind="garbage",
             why=self.quote(f"{problem}; it starts: {said[:120]}" if said else f"{problem}; it is empty"),
             fix="check that the base URL is that of an OpenAI-compatible API; it usually ends in /v1",
+            again=True,
         )
 
     def unsendable(self, reason: str) -> EndpointFaultError:
@@ -151,12 +206,14 @@ class Where:
                 kind="unreadable" if _of_the_model(said) else "server",
                 why=said,
                 fix=_hint(said) or "see the server's log",
+                again=not _of_the_model(said),
             )
         return EndpointFaultError(
             f"{self.url} refused the request ({_name(code)})",
             kind="request",
             why=said,
             fix=_hint(said) or "see the server's words above and its documentation",
+            again=code in _PASSING,
         )
 
     def _key(self, code: int, said: str) -> EndpointFaultError:
@@ -176,6 +233,7 @@ class Where:
             why=said,
             fix="check plan and billing" if spent else "send fewer requests at once, or raise `retries`",
             fatal=spent,
+            again=not spent,
         )
 
     def _missing(self, code: int, said: str) -> EndpointFaultError:

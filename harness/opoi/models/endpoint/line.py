@@ -1,0 +1,275 @@
+"""One connection to one endpoint through the official client, with patience for what passes.
+
+Each try is bounded in time and size. What may pass (a broken connection, a time-out, 408, 409, 425, 429,
+5xx, a torn stream, an answer that is none) is tried again after a wait; the wait ends at once when the run
+is stopped. The client's own retries are switched off: it does not see torn streams or unusable answers,
+disregards waits of over a minute, sleeps through Ctrl-C, and keeps no budget over calls.
+
+`openai` is imported when the first line is made, not before.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import msgspec
+
+from opoi.errors import UsageError
+from opoi.halting import Halt
+from opoi.models.endpoint.faults import EndpointFaultError, Where
+from opoi.models.endpoint.limiter import Limiter
+from opoi.models.endpoint.patience import Budget, TooLongError, wait_of
+from opoi.models.endpoint.streams import StreamError, events_of, gather
+from opoi.models.meter import Meter
+from opoi.models.urls import checked_url, is_loopback
+from opoi.wire import decode_reply
+
+if TYPE_CHECKING:
+    import openai
+
+__all__ = ["MOST_BYTES", "HttpLine"]
+
+MOST_BYTES = 64 * 2**20
+"""A longer answer is no answer: the server does not come to an end."""
+
+_LONGEST = 10
+"""A try may take so many times the time-out in all, however steadily bytes come."""
+
+_CONNECTIONS = httpx.Limits(max_connections=1100, max_keepalive_connections=1100)
+
+_CONGESTED = ("rate", "timeout", "server")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class HttpLine:
+    """Requests over HTTP: JSON in, bytes out. Satisfies `opoi.models.endpoint.lines.Line`.
+
+    Args:
+        base_url: The URL before `/chat/completions`; usually ends in `/v1`.
+        model: Name of the model, for messages; `""` where none is asked for.
+        api_key: The key; any text for a server that wants none. It appears in no message, no repr and no
+            answer: an answer that holds it comes back with `[key]` in its place.
+        timeout: Seconds without a byte from the server before a try is given up.
+        retries: Tries after the first.
+        http_client: Client to send with, `httpx.Client` or what the installed `openai` takes; it stays
+            the caller's to close. By default an `httpx.Client` that is closed with the line, ignores
+            proxy settings for loopback addresses, and follows no redirects.
+        halt: Stops calls before they begin and waits at once.
+        limiter: How many calls may be under way; None for any number.
+        budget: Bounds retries over all calls; None for a new one.
+        meter: Counts calls and tokens; None for nobody who does.
+
+    Raises:
+        UsageError: An argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str = "",
+        *,
+        api_key: str,
+        timeout: float = 120.0,
+        retries: int = 2,
+        http_client: httpx.Client | Any | None = None,  # noqa: ANN401 - httpx2.Client where installed
+        halt: Halt | None = None,
+        limiter: Limiter | None = None,
+        budget: Budget | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        url = checked_url(base_url)
+        key = _checked_key(api_key)
+        if not timeout > 0 or retries < 0:
+            raise UsageError("`timeout` must be over 0 seconds and `retries` at least 0")
+        import openai
+
+        own = http_client is None
+        client: Any = http_client  # of httpx or of httpx2: the client knows which of them it takes
+        if own:
+            client = httpx.Client(limits=_CONNECTIONS, trust_env=not is_loopback(url))
+        self.where = Where(url, model, secret=key)
+        self._timeout = timeout
+        self._retries = retries
+        self._halt = Halt() if halt is None else halt
+        self._limiter = limiter or Limiter(1024, start=1024)
+        self._budget = budget or Budget()
+        self._meter = meter or Meter(self._halt)
+        self._openai = openai
+        self._client: Any = openai.OpenAI(
+            base_url=url, api_key=key, timeout=timeout, max_retries=0, http_client=client
+        )
+        self._broken = _errors_of_transport()
+        # Not every user of a model closes it: a forgotten one closes its sockets when it is collected.
+        self._release = weakref.finalize(self, self._client.close if own else _nothing)
+
+    def __repr__(self) -> str:
+        return f"HttpLine({self.where.url!r})"
+
+    def close(self) -> None:
+        """Close the connections that are ours."""
+        self._release()
+
+    def post(self, path: str, body: dict[str, Any], *, label: str = "") -> bytes:  # noqa: ARG002 - not sent
+        """Send a JSON object; see `opoi.models.endpoint.lines.Line`."""
+        streamed = body.get("stream") is True
+        return self._patiently(lambda: self._once(self._client.post, path, streamed, body=body), self._meter)
+
+    def get(self, path: str) -> bytes:
+        """Return what lies at a path; it costs nothing, and is not counted."""
+        return self._patiently(lambda: self._once(self._client.get, path, False), Meter(self._halt))
+
+    # ------------------------------------------------------------ trying again
+
+    def _patiently(self, once: Callable[[], bytes | _Failed], meter: Meter) -> bytes:
+        """Try until there is an answer, or nothing more can be hoped for."""
+        model = self.where.model
+        for attempt in range(self._retries + 1):
+            with self._limiter.slot(self._halt) as slot:
+                meter.begin(model)
+                outcome = once()
+                if isinstance(outcome, _Failed) and outcome.fault.kind in _CONGESTED:
+                    slot.congested()
+            if not isinstance(outcome, _Failed):
+                self._budget.earn()
+                meter.book(model, outcome)
+                return outcome
+            meter.failed(model)
+            fault = outcome.fault
+            if not fault.again or attempt == self._retries:
+                break
+            wait = self._wait(attempt, outcome)
+            if wait is None:
+                break
+            self._halt.pause(wait)
+        raise fault
+
+    def _wait(self, attempt: int, failed: _Failed) -> float | None:
+        """Return how many seconds to wait before another try; None for no other try, as the fault tells."""
+        draw = random.random()  # noqa: S311 - it spreads load, and no result depends on it
+        try:
+            wait = wait_of(attempt, failed.headers, draw, datetime.now(UTC))
+        except TooLongError as error:
+            failed.fault.add(str(error))
+            return None
+        if self._budget.take():
+            return wait
+        failed.fault.add("not tried again: of late too many calls needed another try")
+        return None
+
+    def _once(
+        self,
+        send: Callable[..., httpx.Response],
+        path: str,
+        streamed: bool,
+        **options: object,
+    ) -> bytes | _Failed:
+        """Send once. A fault is returned, not raised, so that no request with a key hangs on it."""
+        ends = time.monotonic() + _LONGEST * self._timeout
+        try:
+            response = send(
+                path, cast_to=httpx.Response, stream=True, stream_cls=self._openai.Stream, **options
+            )
+            try:
+                pieces = self._pieces(response, ends)
+                whole = "json" in response.headers.get("content-type", "")  # not every server streams
+                if streamed and not whole:
+                    answer = _encode(gather(events_of(pieces)))
+                else:
+                    answer = b"".join(pieces)
+            finally:
+                response.close()
+            answer.decode()  # readers of JSON pass over bytes that are not UTF-8 in fields that they skip
+            if path == "/chat/completions":
+                decode_reply(answer)
+        except self._openai.APITimeoutError as error:
+            return _Failed(self._timed_out(error))
+        except self._openai.APIConnectionError as error:
+            return _Failed(self._disconnected(error.__cause__))
+        except self._openai.APIStatusError as error:
+            return self._refused(error)
+        except self._broken as error:
+            return _Failed(self._disconnected(error))
+        except _Endless as error:
+            return _Failed(self.where.endless(str(error)))
+        except UnicodeEncodeError as error:
+            return _Failed(self.where.unsendable(error.reason))
+        except StreamError as error:
+            return _Failed(self.where.torn(str(error)))
+        except ValueError as error:
+            return _Failed(self.where.garbage(str(error), answer))
+        return self.where.scrub(answer)
+
+    def _refused(self, error: openai.APIStatusError) -> _Failed:
+        told = error.response
+        fault = self.where.status(told.status_code, told.content, told.headers.get("location", ""))
+        return _Failed(fault, told.headers)
+
+    def _pieces(self, response: httpx.Response, ends: float) -> Iterator[bytes]:
+        size = 0
+        for piece in response.iter_bytes():
+            size += len(piece)
+            if size > MOST_BYTES:
+                raise _Endless(f"over {MOST_BYTES >> 20} MB of one answer")
+            if time.monotonic() > ends:
+                raise _Endless(f"bytes came, but no end within {_LONGEST * self._timeout:g} s")
+            yield piece
+
+    def _timed_out(self, error: openai.APITimeoutError) -> EndpointFaultError:
+        if type(error.__cause__).__name__ == "ConnectTimeout":
+            return self.where.unreachable(f"no connection within {self._timeout:g} s")
+        return self.where.timeout(self._timeout)
+
+    def _disconnected(self, cause: BaseException | None) -> EndpointFaultError:
+        """Tell apart by name: the cause is of httpx or of httpx2, whichever the client is made of."""
+        kind = type(cause).__name__
+        reason = str(cause) or kind
+        if kind == "ConnectError":
+            return self.where.unreachable(reason)
+        if kind == "DecodingError":
+            return self.where.garbage(f"its compression is broken: {reason}", b"")
+        if kind == "ReadTimeout":
+            return self.where.timeout(self._timeout)
+        return self.where.broken(reason)
+
+
+class _Failed:
+    """A try that gave no answer: its fault, and the headers that may say when to try again."""
+
+    def __init__(self, fault: EndpointFaultError, headers: Mapping[str, str] | None = None) -> None:
+        self.fault = fault
+        self.headers = headers or {}
+
+
+class _Endless(Exception):  # noqa: N818 - never leaves this module
+    """An answer does not come to an end."""
+
+
+def _errors_of_transport() -> tuple[type[Exception], ...]:
+    """Return what reading a response may raise, of httpx and of httpx2 where the client is made of it."""
+    try:
+        import httpx2
+    except ImportError:
+        return (httpx.HTTPError,)
+    return (httpx.HTTPError, httpx2.HTTPError)
+
+
+def _nothing() -> None:
+    """Close nothing: the client is the caller's."""
+
+
+def _checked_key(key: str) -> str:
+    """Return the key without surrounding blanks; the client would quote one that it cannot send."""
+    key = key.strip()
+    if not key or not all("!" <= char <= "~" for char in key):
+        raise UsageError(
+            "the API key is empty or holds characters that cannot be sent in a header",
+            fix="check the variable named by `api_key_env`; for a server without keys any text will do",
+        )
+    return key

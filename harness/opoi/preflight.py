@@ -1,0 +1,124 @@
+"""What is found out about models before a run: that they answer, their names, what their endpoints can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opoi.casting import endpoint_key
+from opoi.errors import UsageError
+from opoi.models.endpoint.capabilities import Capabilities
+from opoi.models.endpoint.model import EndpointModel
+from opoi.models.resolve import resolve_model
+from opoi.models.session import Session
+from opoi.registry import load_strategy, load_suite, names
+from opoi.run import Run
+from opoi.settings import merge
+from opoi.types import Tier
+
+__all__ = ["look_at", "needs", "settle"]
+
+
+def settle(run: Run) -> None:
+    """Make sure that the models of a run answer, and find out what only their endpoints can tell.
+
+    An endpoint that was probed before is only asked whether it still answers.
+
+    Args:
+        run: Its settings are completed by the names of models, and its endpoints by what they can do.
+
+    Raises:
+        EndpointError: An endpoint does not answer.
+        UsageError: A strategy, or a setting, needs more than an endpoint has.
+    """
+    run.session.meter.stage = "probe"
+    models = (run.cast.agent, run.cast.corrector)
+    asked = {_key(model): model for model in models if isinstance(model, EndpointModel)}
+    unknown = {key: model for key, model in asked.items() if key not in run.endpoints}
+    run.check(model for model in models if model not in unknown.values())
+    for key, model in unknown.items():
+        run.endpoints[key] = _probe(run, model)
+    settled = run.cast.settled()
+    if unknown or settled != run.settings:
+        run.settings = settled
+    _require(run)
+
+
+def look_at(
+    url: str, given: Mapping[str, Any], session: Session, *, progress: Callable[[str], None]
+) -> Capabilities:
+    """Probe one endpoint outside a run.
+
+    Args:
+        url: Base URL.
+        given: Options by name, None for those that were not given.
+        session: Opens the line.
+        progress: Told each question before it is asked.
+
+    Raises:
+        OpoiError: It cannot be asked, or does not answer.
+    """
+    from opoi.models.endpoint.probe import probe
+
+    values = {
+        "name" if key == "model_name" else key: value for key, value in given.items() if value is not None
+    }
+    settings = merge({}, {"endpoint": values}).endpoint
+    session.meter.stage = "probe"
+    model = resolve_model(url, suite=None, settings=settings, session=session)
+    if not isinstance(model, EndpointModel):
+        raise UsageError(
+            f"{url!r} is not the URL of an endpoint", fix="give something like http://127.0.0.1:8000/v1"
+        )
+    return probe(model.line, model.name, temperature=settings.temperature, progress=progress)
+
+
+def needs() -> tuple[dict[str, Tier], dict[str, Tier]]:
+    """Return what each registered strategy, and each measure, asks of a model, by name."""
+    from opoi.leakage.membership import NEEDS
+    from opoi.measures import standard_metrics
+
+    methods = {name: _needs_of(load_strategy(name, {})) for name in sorted(names("strategy"))}
+    metrics = standard_metrics(load_suite("echo"))  # which figures there are is the same for all suites
+    by_tier = {tier: [metric for metric in metrics if _needs_of(metric) is tier] for tier in Tier}
+    measures = {f"{len(found)} figures of the report": tier for tier, found in by_tier.items() if found}
+    return methods, {**measures, "L7, membership by log-probabilities": NEEDS}
+
+
+def _needs_of(plugin: object) -> Tier:
+    return Tier(getattr(plugin, "needs", Tier.T0))
+
+
+def _key(model: EndpointModel) -> str:
+    return endpoint_key(model.line.where.url, model.name)
+
+
+def _probe(run: Run, model: EndpointModel) -> Capabilities:
+    from opoi.models.endpoint.probe import probe
+
+    watch = run.progress.start(f"probe {model.name}", 0)
+    try:
+        return probe(
+            model.line,
+            model.name,
+            temperature=run.settings.endpoint.temperature,
+            progress=lambda _: watch.advance(),
+        )
+    finally:
+        watch.close()
+
+
+def _require(run: Run) -> None:
+    """Refuse what the endpoint of the agent cannot give, before anything is paid for."""
+    agent = run.cast.agent
+    if not isinstance(agent, EndpointModel):
+        return
+    found = run.endpoints[_key(agent)]
+    for arm in run.settings.arms():
+        needed = _needs_of(load_strategy(arm.use, arm.settings))
+        if not found.tier.covers(needed):
+            raise UsageError(
+                f"the arm {arm.name!r} needs {needed}, and {run.settings.model} gives {found.tier}",
+                why=f"see: opoi probe {run.settings.model}",
+                fix="leave the arm out, or serve the model with something that gives more (docs/servers.md)",
+            )
