@@ -46,7 +46,9 @@ def run(text: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/guide.md", "docs/ads.md", "docs/cleaning.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/guide.md", "docs/ads.md", "docs/cleaning.md", "docs/endpoints.md"]
+)
 def test_the_commands_of_a_document_run(name: str, shell: Path) -> None:
     tried = 0
     for mark, kind, text in blocks(name):

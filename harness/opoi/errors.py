@@ -12,11 +12,27 @@ __all__ = [
     "PluginError",
     "UnknownNameError",
     "UsageError",
+    "visible",
 ]
+
+_REORDER = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_VISIBLE: dict[int, str] = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"},
+    0x7F: "\u2421",
+    **{code: f"\\u{code:04x}" for code in (*range(0x80, 0xA0), *_REORDER, *range(0xD800, 0xE000))},
+}
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which nothing can steer a terminal or hide: control characters become symbols.
+
+    Line breaks and tabs stay. Lone surrogates and characters that reorder text are written as `\u....`.
+    """
+    return text.translate(_VISIBLE)
 
 
 class OpoiError(Exception):
-    """Base of every error that is meant for a person.
+    """Base of every error that is meant for a person. Its text cannot steer a terminal, whatever it quotes.
 
     Args:
         what: What happened, as one sentence without a full stop.
@@ -43,7 +59,7 @@ class OpoiError(Exception):
             lines.append(f"  why: {self.why}")
         if self.fix:
             lines.append(f"  fix: {self.fix}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
 
 class UsageError(OpoiError):

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from opoi.errors import visible
+
 if TYPE_CHECKING:  # slow to import: loaded where there is a terminal
     from rich.console import Console
 
@@ -26,7 +28,7 @@ class Watch(Protocol):
 
 
 class Progress(Protocol):
-    """Something that shows a run."""
+    """Something that shows a run. What is shown cannot steer a terminal, whoever wrote it."""
 
     def start(self, stage: str, total: int) -> Watch:
         """A stage with `total` items begins; 0 where nobody knows how many."""
@@ -38,7 +40,11 @@ class Progress(Protocol):
 
 
 def _summary(notes: Counter[str]) -> str:
-    return ", ".join(f"{count} {note}" for note, count in sorted(notes.items()))
+    return ", ".join(f"{count} {_on_one_line(note)}" for note, count in sorted(notes.items()))
+
+
+def _on_one_line(text: str) -> str:
+    return visible(" ".join(text.split()))
 
 
 class Quiet:
@@ -72,7 +78,7 @@ class Lines:
 
     def say(self, line: str) -> None:
         """Write the line."""
-        print(line, file=self._out, flush=True)
+        print(visible(line), file=self._out, flush=True)
 
     def start(self, stage: str, total: int) -> Watch:
         """Write the first line of a stage."""
@@ -81,7 +87,7 @@ class Lines:
 
 class _LineWatch:
     def __init__(self, lines: Lines, stage: str, total: int, every: float) -> None:
-        self._lines, self._stage, self._total, self._every = lines, stage, total, every
+        self._lines, self._stage, self._total, self._every = lines, _on_one_line(stage), total, every
         self._done = 0
         self._notes: Counter[str] = Counter()
         self._begun = self._last = time.monotonic()
@@ -115,7 +121,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """Write the line above the bar."""
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(visible(line), markup=False, highlight=False)
 
     def start(self, stage: str, total: int) -> Watch:
         """Open a bar."""
@@ -134,7 +140,7 @@ class _BarWatch:
         from rich.progress import Progress as RichProgress
 
         self._bar = RichProgress(
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -143,7 +149,7 @@ class _BarWatch:
             console=console,
         )
         self._notes: Counter[str] = Counter()
-        self._task = self._bar.add_task(stage, total=total or None, notes="")
+        self._task = self._bar.add_task(_on_one_line(stage), total=total or None, notes="")
         self._bar.start()
 
     def advance(self, notes: tuple[str, ...] = ()) -> None:

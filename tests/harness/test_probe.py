@@ -28,7 +28,7 @@ from opoi.models.served.template import rendered
 from opoi.protocols import Suite
 from opoi.rollout import rollout
 from opoi.seeds import Stream
-from opoi.types import Message, Reply, Scenario, Tier, ToolCall, ToolSpec
+from opoi.types import UNREADABLE, Message, Reply, Scenario, Tier, ToolCall, ToolSpec
 
 SERVERS = ("llama.cpp", "vllm", "transformers", "llama-cpp-python", "litellm")
 WORDS = [
@@ -111,6 +111,7 @@ def found() -> dict[str, Capabilities]:
 # ---------------------------------------------------------------- the table of real servers
 
 TABLE: dict[str, tuple[object, ...]] = {
+    "errors": ("openai", "openai", "detail", "openai", "openai"),
     # field: llama.cpp, vLLM, transformers serve, llama-cpp-python, litellm mock
     "tools": ("parsed", "parsed", "parsed", "raw", "parsed"),
     "tools_named": ("ignored", "honoured", "ignored", "broken", "ignored"),
@@ -127,7 +128,7 @@ TABLE: dict[str, tuple[object, ...]] = {
     "n": ("refused", "honoured", "ignored", "ignored", "honoured"),
     "max_tokens": ("honoured",) * 5,
     "max_completion_tokens": ("honoured", "honoured", "honoured", "ignored", "ignored"),
-    "stop": ("honoured",) * 5,
+    "stop": ("honoured", "honoured", "kept", "honoured", "honoured"),
     "stream": ("ok",) * 5,
     "stream_usage": ("given", "given", "given", "never", "given"),
     "listing": ("ok", "ok", "failed", "ok", "ok"),
@@ -136,7 +137,7 @@ TABLE: dict[str, tuple[object, ...]] = {
     "scoring": (None, "prompt_logprobs", None, None, None),
     "tier": (Tier.T1, Tier.T2, Tier.T0, Tier.T1, Tier.T0),
 }
-ECHO = ("absent", "believed", "refused", "shifted", "refused")
+ECHO = ("absent", "believed", "untested", "shifted", "refused")
 PROMPT_LOGPROBS = ("absent", "believed", "untested", "absent", "untested")
 
 
@@ -271,9 +272,7 @@ def test_the_form_of_errors_is_that_of_the_answer_to_a_malformed_request(
     class Formed(Watched):
         def _fail(self, label: str = "") -> None:
             if label == "probe: malformed":
-                fault = EndpointFaultError("it is malformed", kind="request")
-                fault.form = form
-                raise fault
+                raise EndpointFaultError("it is malformed", kind="request", form=form)
 
     assert probe(Formed(neutral), "m").errors == form
 
@@ -335,6 +334,34 @@ def test_a_model_that_says_the_same_whatever_the_seed_is_found_out() -> None:
     assert (seen.seed, seen.seed_matters) == ("honoured", False)
 
 
+@pytest.mark.parametrize(
+    "text", ['{"answer": "rivers bend and bend and', "{", '{"code": "another"}', "[]", ""]
+)
+def test_a_model_that_speaks_json_of_its_own_is_not_held_to_a_schema(text: str) -> None:
+    with served(Quirks(schema="ignored"), model=[text]) as line:
+        assert probe(line, "m").json_schema == "ignored"
+
+
+@pytest.mark.parametrize("text", ['{\n "code"  :', '{"co', '{ "code": "qz', ' {"code": "qz7"}\n'])
+def test_an_answer_to_a_schema_that_is_cut_off_counts_as_held_to_it(text: str) -> None:
+    with served(Quirks(schema="ignored"), model=[text]) as line:
+        assert probe(line, "m").json_schema == "enforced"
+
+
+@pytest.mark.parametrize(("counted", "limit"), [(16, "honoured"), (18, "unknown"), (40, "ignored")])
+def test_an_answer_that_is_longer_by_a_mark_or_two_is_no_answer_without_an_end(
+    counted: int, limit: str, neutral: HttpLine
+) -> None:
+    class Counting(Watched):
+        def post(self, path: str, body: dict[str, Any], *, label: str = "") -> bytes:
+            answer = json.loads(super().post(path, body, label=label))
+            if label == "probe: seed 1":
+                answer["usage"]["completion_tokens"] = counted
+            return json.dumps(answer).encode()
+
+    assert probe(Counting(neutral), "m").max_tokens == limit
+
+
 def test_tools_that_only_reach_the_prompt_are_told_from_tools_that_do_not() -> None:
     def silent(messages: Sequence[Message], tools: Sequence[ToolSpec], seed: int) -> Reply:
         used = 10 + 20 * len(tools)
@@ -347,6 +374,40 @@ def test_tools_that_only_reach_the_prompt_are_told_from_tools_that_do_not() -> N
         seen = probe(line, "m")
         assert (seen.tools, seen.tools_none, seen.parallel) == ("ignored", "unknown", None)
         assert seen.dialect().tools == "text"
+
+
+def test_a_model_that_makes_calls_up_does_not_show_that_tools_reach_it() -> None:
+    made_up = '<tool_call>{"name": "left", "arguments": {"n": 1}}</tool_call>'
+    with served(Quirks(tools="ignored"), model=[made_up]) as line:
+        assert probe(line, "m").tools == "ignored"
+    with served(model=[made_up]) as line:
+        assert probe(line, "m").tools == "raw"
+
+
+def test_a_named_tool_that_is_called_shows_that_tools_reach_the_server() -> None:
+    class Uncounted(Watched):
+        def post(self, path: str, body: dict[str, Any], *, label: str = "") -> bytes:
+            answer = json.loads(super().post(path, body, label=label))
+            answer["usage"] = None
+            return json.dumps(answer).encode()
+
+    with served(model=["I would rather talk of rivers and of the moon above them."]) as line:
+        seen = probe(Uncounted(line), "m")
+    assert (seen.tools, seen.tools_named, seen.usage) == ("rendered", "honoured", False)
+
+
+def test_a_weak_model_that_calls_now_and_then_is_asked_again() -> None:
+    def weak(messages: Sequence[Message], tools: Sequence[ToolSpec], seed: int) -> Reply | str:
+        return script(messages, tools, seed) if seed == 3 else "I would rather talk of rivers."
+
+    with served(model=weak) as line:
+        seen = probe(line, "m")
+    assert (seen.tools, seen.parallel, seen.tools_none, seen.parallel_off) == (
+        "parsed",
+        True,
+        "honoured",
+        "honoured",
+    )
 
 
 def test_refused_tools_are_offered_as_text() -> None:
@@ -394,12 +455,20 @@ def test_history_without_text_is_sent_so_that_no_server_breaks_on_it() -> None:
     )
     result = Message(role="tool", content="{}", tool_call_id="c", author="env")
     broken = {"model": "m", "messages": [{"role": "assistant", "content": None}]}
-    with served(profile("transformers")) as line:
+    with served(profile("llama-cpp-python")) as line:
         reply = EndpointModel(line, "m").complete([USER, asked, result], [LOOK], seed=1)
         assert reply.content.startswith("🪿")
         with pytest.raises(EndpointFaultError) as error:
             line.post("/chat/completions", broken)
     assert error.value.kind == "server"
+
+
+def test_a_broken_call_in_the_history_is_the_model_s_failure_where_the_server_says_so() -> None:
+    cut = Message(
+        role="assistant", author="student", tool_calls=(ToolCall(id="c", name="look", arguments='{"n":'),)
+    )
+    with served(profile("llama.cpp")) as line:
+        assert EndpointModel(line, "m").complete([USER, cut], [LOOK], seed=1).finish_reason == UNREADABLE
 
 
 def test_after_a_failure_with_a_closed_connection_the_next_request_succeeds() -> None:

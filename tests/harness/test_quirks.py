@@ -33,7 +33,7 @@ ASK = [{"role": "user", "content": "Look twice."}]
 
 
 def script(messages: list[Message], tools: list[ToolSpec], seed: int) -> Reply | str:
-    if tools:
+    if tools and "nothing" not in messages[-1].content:
         calls = tuple(ToolCall(id=f"c{n}", name="look", arguments=f'{{"n": {n}}}') for n in (1, 2))
         return Reply(tool_calls=calls, finish_reason="tool_calls")
     return f"🪿 geese number {seed} fly over the long and quiet river tonight"
@@ -106,6 +106,38 @@ def parsed(text: str) -> object:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def required_tool(client: openai.OpenAI) -> str:
+    """Whether a model that calls no tool by itself is made to; the question decides what the model does."""
+    asked = [{"role": "user", "content": "Look at nothing."}]
+    message = chat(client, messages=asked, tools=[TOOL], tool_choice="required").choices[0].message
+    if message.tool_calls and message.tool_calls[0].function.name == "look":
+        return "called"
+    by_itself = chat(client, tools=[TOOL], tool_choice="required").choices[0].message
+    return "raw text" if "<tool_call>" in (by_itself.content or "") else "ignored"
+
+
+def stop_text(client: openai.OpenAI) -> str:
+    choice = chat(client, seed=1, stop=["over", "the"]).choices[0]
+    assert choice.finish_reason == "stop"
+    if choice.message.content == "🪿 geese number 1 fly ":
+        return "ends"
+    return "ends, text kept" if choice.message.content == "🪿 geese number 1 fly over" else "ignored"
+
+
+def truncated_arguments(client: openai.OpenAI) -> int:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"n": '}}
+    return status(lambda: chat(client, messages=history(content="", tool_calls=[call])))
+
+
+def null_content(client: openai.OpenAI) -> int:
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    return status(lambda: chat(client, messages=history(content=None, tool_calls=[call])))
+
+
+def history(**message: object) -> list[dict[str, object]]:
+    return [*ASK, {"role": "assistant", **message}, {"role": "user", "content": "Go on."}]
 
 
 def choice_none(client: openai.OpenAI) -> str:
@@ -239,6 +271,10 @@ ROWS: dict[Callable[[openai.OpenAI], object], tuple[object, ...]] = {
     tool_calls: ("parsed", "parsed", "parsed", "raw", "canned"),
     named_finish: ("tool_calls", "stop", "tool_calls", "tool_calls", "stop"),
     named_arguments: (True, True, True, False, True),
+    required_tool: ("called", "called", "ignored", "raw text", "ignored"),
+    stop_text: ("ends", "ends", "ends, text kept", "ends", "ends"),
+    truncated_arguments: (500, 200, 500, 200, 200),
+    null_content: (200, 200, 200, 500, 200),
     choice_none: ("raw text", "raw text", "ignored", "raw text", "ignored"),
     one_call: (2, 1, 2, 2, 1),  # only one server keeps the first; the mock has one call to give
     json_schema: ("enforced", "enforced", "ignored", "500", "ignored"),
@@ -247,7 +283,7 @@ ROWS: dict[Callable[[openai.OpenAI], object], tuple[object, ...]] = {
     two_choices: (400, 2, 1, 1, 2),
     newer_limit: (True, True, True, 500, False),
     stream_usage: ("final chunk", "final chunk", "last choice chunk", "never", "final chunk"),
-    echo: ("ignored", "exact", "no", "off by one", "no"),
+    echo: ("ignored", "exact", "ignored", "off by one", "no"),
     prompt_logprobs: ("no", "exact", "no", "no", "exact"),
     listing: (["m"], ["m"], 500, ["m"], ["m"]),
     unknown_model: (200, 404, 400, 200, 400),
@@ -269,12 +305,8 @@ def test_a_profile_answers_as_the_server_did_that_was_measured(
 # ---------------------------------------------------------------- traps
 
 
-def history(**message: object) -> list[dict[str, object]]:
-    return [*ASK, {"role": "assistant", **message}, {"role": "user", "content": "Go on."}]
-
-
 def test_one_server_breaks_on_null_content_and_takes_an_empty_text(clients: dict[str, openai.OpenAI]) -> None:
-    client = clients["transformers"]
+    client = clients["llama-cpp-python"]
     assert status(lambda: chat(client, messages=history(content=None))) == 500
     assert status(lambda: chat(client, messages=history(content=""))) == 200
     assert status(lambda: chat(clients["vllm"], messages=history(content=None))) == 200
@@ -328,6 +360,10 @@ def test_the_neutral_server_has_no_quirks(clients: dict[str, openai.OpenAI]) -> 
         "tool_calls": "parsed",
         "named_finish": "tool_calls",
         "named_arguments": True,
+        "required_tool": "called",
+        "stop_text": "ends",
+        "truncated_arguments": 200,
+        "null_content": 200,
         "choice_none": "honoured",
         "one_call": 1,
         "json_schema": "enforced",

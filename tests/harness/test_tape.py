@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from opoi.errors import ArtefactError, EndpointError, OpoiError
 from opoi.halting import Halt, HaltedError
-from opoi.models.endpoint.faults import EndpointFaultError, Kind, Where
+from opoi.models.endpoint.faults import EndpointFaultError, Form, Kind, Where
 from opoi.models.endpoint.lines import Line
 from opoi.models.tape import Entry, Fault, RecordingLine, ReplayLine, ReplayMissError, Tape
 
@@ -102,8 +102,9 @@ faults = st.builds(
     fix=texts,
     fatal=st.booleans(),
     again=st.booleans(),
+    form=st.sampled_from(get_args(Form)),
 )
-parts = ("what", "kind", "why", "fix", "fatal", "again")
+parts = ("what", "kind", "why", "fix", "fatal", "again", "form")
 
 
 # ---------------------------------------------------------------- what is recorded is replayed

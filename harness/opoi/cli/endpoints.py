@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from opoi.cli.options import OPTIONS, debug, taped
-from opoi.errors import UsageError
+from opoi.errors import UsageError, visible
 
 __all__ = ["costs", "probe", "serve"]
 
@@ -34,8 +34,6 @@ def probe(
     URL is the base URL, usually ending in /v1. The answer says how tools, seeds, log-probabilities and
     streams work there, and which methods and measures can run.
     """
-    import msgspec
-
     from opoi.models.session import Session
     from opoi.preflight import look_at
     from opoi.progress import watcher
@@ -47,7 +45,7 @@ def probe(
         finally:
             watch.close()
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        click.echo(_json(found))
         return
     from rich.console import Console
 
@@ -79,7 +77,7 @@ def costs(*, folder: Path, prices: Path | None, as_json: bool) -> None:
         settings = merge(msgspec.to_builtins(settings), {"prices": read_table(prices)})
     spending = Ledger(folder).spending
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(spending), indent=2))
+        click.echo(_json(spending))
         return
     if not spending:
         click.echo("no endpoint was asked: the models of this run were in its process")
@@ -90,6 +88,14 @@ def costs(*, folder: Path, prices: Path | None, as_json: bool) -> None:
     from opoi.report.terminal import print_table
 
     print_table(cost_table(spending, settings.prices), Console(highlight=False))
+
+
+def _json(value: object) -> str:
+    """Return indented JSON that cannot steer a terminal: what `visible` writes into a text is an escape."""
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return visible(text.replace("\x7f", "\\u007f"))
 
 
 @click.command()

@@ -18,7 +18,7 @@ import click
 from opoi import __version__
 from opoi.cli import endpoints, lab, runs
 from opoi.cli.options import debug
-from opoi.errors import OpoiError
+from opoi.errors import OpoiError, visible
 
 __all__ = ["cli", "main"]
 
@@ -63,8 +63,9 @@ for _command in (
 @cli.command(name="list")
 @debug
 def list_names() -> None:
-    """List what can be named: suites, experts, strategies, cleaning levels."""
+    """List what can be named: suites, experts, strategies, cleaning levels, profiles of servers."""
     from opoi.cleaning.levels import LEVELS
+    from opoi.models.served.quirks import PROFILES
     from opoi.registry import load_suite, names
 
     click.echo("suites")
@@ -79,6 +80,9 @@ def list_names() -> None:
     click.echo("cleaning levels")
     for name, doc in LEVELS.items():
         click.echo(f"  {name:<16}{doc}")
+    click.echo("profiles of servers, for opoi serve --quirks")
+    for name in PROFILES:
+        click.echo(f"  {name}")
 
 
 @cli.command()
@@ -129,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os._exit(130)  # a second Ctrl-C must not wait for calls under way
     except Exception as error:  # noqa: BLE001 - the last line of defence: a message, not a traceback
         if "--debug" in words:
-            traceback.print_exc()
+            click.echo(visible(traceback.format_exc()), err=True, nl=False)
         click.echo(_message(error), err=True)
         sys.exit(error.exit_code if isinstance(error, OpoiError) else 1)
 
@@ -145,5 +149,7 @@ def _message(error: Exception) -> str:
     if isinstance(error, OpoiError):
         return f"error: {error}"
     if isinstance(error, OSError):
-        return f"error: {error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-    return f"error: {type(error).__name__}: {error}\n  fix: this should not happen; --debug shows where"
+        where = f": {error.filename}" if error.filename else ""
+        return visible(f"error: {error.strerror or error}{where}")
+    said = visible(f"{type(error).__name__}: {error}")
+    return f"error: {said}\n  fix: this should not happen; --debug shows where"

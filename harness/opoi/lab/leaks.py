@@ -211,7 +211,7 @@ def _lacking(detectors: Sequence[Detector], background: Background) -> Iterator[
 def _tell(options: LeakOptions, survey: _Survey, background: Background, console: Console) -> None:
     """Print what was found, then how much of each kind."""
     for file, line, why in survey.bad[:_NAMED]:
-        console.print(f"{file}:{line}: {why}", markup=False, style="yellow", soft_wrap=True)
+        console.print(visible(f"{file}:{line}: {why}"), markup=False, style="yellow", soft_wrap=True)
     if len(survey.bad) > _NAMED:
         console.print(f"... {len(survey.bad) - _NAMED} more lines could not be read", style="yellow")
     shown = 0

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from opoi.cleaning.library import Library, load_rules
 from opoi.cleaning.pieces import changes
-from opoi.errors import OpoiError, UsageError
+from opoi.errors import OpoiError, UsageError, visible
 from opoi.formats import Bad, Record, open_traces
 from opoi.lab.clean import Bench, Outcome, Tally
 from opoi.lab.files import Output, files_of, output, refuse_over, target_of
@@ -194,7 +194,7 @@ class _Teller:
         """Count one line that could not be read; name the first few."""
         self.tally.bad += 1
         if self.tally.bad <= _NAMED:
-            line = f"{file.name}:{bad.line}: {bad.why}"
+            line = visible(f"{file.name}:{bad.line}: {bad.why}")
             self._console.print(line, markup=False, style="yellow", soft_wrap=True)
         elif self.tally.bad == _NAMED + 1:
             self._console.print(

@@ -15,7 +15,7 @@ from opoi.cleaning.book import Named
 from opoi.cleaning.library import Library
 from opoi.cleaning.rulefile import Examples, Match, RuleSpec, Where
 from opoi.cleaning.scanner import Scanner, literal_pattern
-from opoi.errors import UsageError
+from opoi.errors import UsageError, visible
 from opoi.intervals import fisher_p
 from opoi.lab.examples import check_examples
 from opoi.lab.wording import Origin, Phrase, Said, Wording, marks_of, read, wordings
@@ -369,5 +369,8 @@ def _list(texts: Iterable[str]) -> str:
 
 
 def _string(text: str) -> str:
-    """Return a text as a TOML string: JSON's escapes are TOML's, but for one character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a text as a TOML string that cannot steer a terminal: JSON's escapes are TOML's.
+
+    But for one character; and what `visible` makes of others in a JSON string is an escape, too.
+    """
+    return visible(json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f"))

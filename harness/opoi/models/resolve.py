@@ -10,6 +10,8 @@ from msgspec import Meta, Struct
 
 from opoi.errors import OpoiError, PluginError, UsageError
 from opoi.models.endpoint.dialect import Dialect
+from opoi.models.endpoint.faults import Where
+from opoi.models.endpoint.hiding import Key
 from opoi.models.endpoint.lines import Line
 from opoi.models.session import Session
 from opoi.models.urls import checked_url, is_loopback
@@ -22,7 +24,7 @@ STAND_IN = "stand-in"
 
 _FORMS = "stand-in, stand-in:PERSONA, stand-in:FILE.toml, http(s)://HOST/v1, module:attr or path/file.py:attr"
 
-_NO_KEY = "no-key"
+_NO_KEY = Key("no-key")
 
 
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,12 +111,12 @@ def _endpoint(url: str, settings: ModelSettings, session: Session, dialect: Dial
     from opoi.models.endpoint.model import EndpointModel, list_models
 
     url = checked_url(url)
-    key = "" if session.replaying else _key(url, settings)
+    key = Key("") if session.replaying else _key(url, settings)
 
     def line(name: str) -> Line:
         return session.line(url, name, key=key, timeout=settings.timeout, retries=settings.retries)
 
-    name = settings.name or _only(list_models(line("")), url)
+    name = settings.name or _only(list_models(asked := line("")), asked.where)
     return EndpointModel(
         line(name),
         name,
@@ -130,10 +132,9 @@ def plain_dialect(settings: ModelSettings) -> Dialect:
     return Dialect(stream=settings.stream, tools="text" if settings.tools == "text" else "native")
 
 
-def _key(url: str, settings: ModelSettings) -> str:
-    key = os.environ.get(settings.api_key_env, "")
-    if key:
-        return key
+def _key(url: str, settings: ModelSettings) -> Key:
+    if os.environ.get(settings.api_key_env):
+        return Key(os.environ[settings.api_key_env])
     if is_loopback(url):
         return _NO_KEY
     raise UsageError(
@@ -143,12 +144,12 @@ def _key(url: str, settings: ModelSettings) -> str:
     )
 
 
-def _only(names: tuple[str, ...], url: str) -> str:
+def _only(names: tuple[str, ...], where: Where) -> str:
     if len(names) == 1:
         return names[0]
     raise UsageError(
-        f"which model of {url}?",
-        why=f"it offers: {', '.join(names)}" if names else "it lists none",
+        f"which model of {where.url}?",
+        why=where.quote(f"it offers: {', '.join(names)}") if names else "it lists none",
         fix="set the model's name",
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from opoi.errors import UsageError
 from opoi.halting import Halt
 from opoi.models.endpoint.faults import Where
+from opoi.models.endpoint.hiding import Key
 from opoi.models.endpoint.lines import Line
 from opoi.models.journal import Journal, JournalLine, Shelf
 from opoi.models.meter import Meter, Spent, tokens_of
@@ -65,7 +66,7 @@ class Session:
     def _tape(self, path: Path, *, write: bool) -> Tape:
         return self._open.enter_context(Tape.open(path, write=write))
 
-    def line(self, url: str, model: str = "", *, key: str, timeout: float, retries: int) -> Line:
+    def line(self, url: str, model: str = "", *, key: str | Key, timeout: float, retries: int) -> Line:
         """Return a line to an endpoint.
 
         Args:

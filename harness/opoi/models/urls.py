@@ -21,8 +21,10 @@ def checked_url(text: str) -> str:
     try:
         url = urlsplit(text)
         host, _ = url.hostname, url.port
-    except ValueError as error:
-        raise UsageError("the base URL is not a URL", why=str(error), fix=_FIX) from error
+    except ValueError:  # its words may quote a password
+        raise UsageError(
+            "the base URL is not a URL", why="its host or port cannot be read", fix=_FIX
+        ) from None
     if url.scheme not in ("http", "https") or not host:
         raise UsageError("the base URL must start with http:// or https:// and name a host", fix=_FIX)
     if "@" in url.netloc or url.query or url.fragment or "?" in text or "#" in text:

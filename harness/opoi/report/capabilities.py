@@ -24,7 +24,6 @@ _TIERS = {
 }
 
 _TOOLS = {
-    "parsed": "the server returns calls as such",
     "raw": "calls come as <tool_call> text, which is read here",
     "rendered": "tools reach the prompt; no call was seen, which may be the model's choice",
     "ignored": "tools do not reach the model: they are offered as text instead",
@@ -32,7 +31,6 @@ _TOOLS = {
 }
 
 _SCORES = {
-    "believed": "agrees with what the endpoint gives as it generates",
     "shifted": "one token off: not used",
     "wrong": "disagrees with what the endpoint gives as it generates: not used",
     "unclear": "too few tokens could be compared, or too like ones: not used",
@@ -99,7 +97,7 @@ def _models(found: Capabilities) -> str:
 
 
 def _tool_rows(found: Capabilities) -> Iterator[Row]:
-    yield "tools", found.tools, _TOOLS[found.tools]
+    yield "tools", found.tools, _TOOLS.get(found.tools, "")
     finish = f"finish reason {_shown(found.tools_named_finish)!r}" if found.tools_named_finish else ""
     odd = finish and found.tools_named_finish != "tool_calls"
     yield "named tool_choice", found.tools_named, f"{finish}: calls are read whatever it says" if odd else ""

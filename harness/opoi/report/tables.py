@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from opoi.errors import visible
 from opoi.measures.results import ArmResult, Definition, Results
 from opoi.measures.statistics import NOTE_WILSON
 from opoi.types import Measure
@@ -146,22 +147,6 @@ def figure(measure: Measure, unit: str) -> tuple[str, str]:
     if measure.low is None or measure.high is None:
         return text, ""
     return text, f"[{_plain(measure.low * factor, digits)}, {_plain(measure.high * factor, digits)}]"
-
-
-def visible(text: str) -> str:
-    r"""Return a text in which nothing can steer a terminal or hide: control characters become symbols.
-
-    Line breaks and tabs stay. Lone surrogates and characters that reorder text are written as `\\u....`.
-    """
-    return text.translate(_VISIBLE)
-
-
-_REORDER = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_VISIBLE: dict[int, str] = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"},
-    0x7F: "\u2421",
-    **{code: f"\\u{code:04x}" for code in (*range(0x80, 0xA0), *_REORDER, *range(0xD800, 0xE000))},
-}
 
 
 def _plain(value: float, digits: int) -> str:

@@ -1,7 +1,10 @@
-"""Any OpenAI-compatible server as a model.
+"""Any OpenAI-compatible server as a model. From the model down to the network:
 
-- `opoi.models.endpoint.model`: the model: messages and tools in, a reply out.
-- `opoi.models.endpoint.dialect`: how requests to one server are written and its answers read.
-- `opoi.models.endpoint.line`: one connection: JSON in, bytes out, patience with what fails.
-- `opoi.models.endpoint.probe`: what a server can do, found out with a few cheap calls.
+- `model`: messages and tools in, a reply out.
+- `dialect`, `textcalls`, `toolcalls`: how requests to one server are written and its answers read.
+- `lines`: what all lines have in common; `line`: the one over HTTP, with patience for what passes.
+- `limiter`, `pace`, `patience`, `streams`, `faults`: its parts.
+
+Beside them `probe` finds out with a few cheap questions what a server can do (`capabilities`), and `scoring`
+asks for the log-probabilities of given texts.
 """

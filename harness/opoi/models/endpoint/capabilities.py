@@ -69,7 +69,7 @@ class Capabilities(Value, frozen=True, kw_only=True, omit_defaults=False):
         seed_matters: Another seed gave other bytes. Where not, runs that differ by seed alone are copies.
         temperature: Whether a temperature is taken or `refused`.
         n: Two choices asked for.
-        stop: Stop texts.
+        stop: Stop texts. `kept`: they end an answer, but stand at its end.
         max_tokens: Whether the field bounds an answer.
         max_completion_tokens: The same of the newer field. `ignored` may mean answers without an end.
         unknown_fields: A field that no server knows.
@@ -101,7 +101,7 @@ class Capabilities(Value, frozen=True, kw_only=True, omit_defaults=False):
     seed_matters: bool = False
     temperature: Literal["taken", "refused"] = "taken"
     n: Field = "unknown"
-    stop: Field = "unknown"
+    stop: Literal["honoured", "kept", "ignored", "refused", "unknown"] = "unknown"
     max_tokens: Field = "unknown"
     max_completion_tokens: Field = "unknown"
     unknown_fields: Literal["ignored", "refused"] = "ignored"

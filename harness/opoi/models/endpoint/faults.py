@@ -6,15 +6,15 @@ reads. No HTTP library is imported here.
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import Literal
 
 import msgspec
 
 from opoi.errors import EndpointError
+from opoi.models.endpoint.hiding import Hider
 
-__all__ = ["EndpointFaultError", "Kind", "Where"]
+__all__ = ["EndpointFaultError", "Form", "Kind", "Where"]
 
 Kind = Literal[
     "unreachable",
@@ -33,26 +33,14 @@ Kind = Literal[
 unsupported option). `rate`: 429. `server`: 5xx. `garbage`: an answer that is not a chat completion.
 `unreadable`: the server works, but could not parse what its model wrote (the model's fault)."""
 
+Form = Literal["openai", "detail", "text", ""]
+"""How a server writes errors: `{"error": {...}}`, `{"detail": ...}`, or in other words; `""`: it wrote none."""
+
 _SHOWN = 300
 """Most characters of a server's own words in a message."""
 
-_SHORTEST_SECRET = 8
-"""Shorter keys are placeholders; hiding them would only garble messages."""
-
-
 _PASSING = (408, 409, 425)
 """Refusals of the moment: the server waited too long, is busy with another request, or it is too early."""
-
-
-def _spellings(secret: str) -> re.Pattern[bytes]:
-    """Return a pattern of the secret in which each sign may be escaped as in JSON or in a URL."""
-    return re.compile(
-        b"".join(
-            b"(?:%b|\\\\u00%02x|\\\\%b|%%%02x)" % (re.escape(char), char[0], re.escape(char), char[0])
-            for char in (secret[i].encode() for i in range(len(secret)))
-        ),
-        re.IGNORECASE,
-    )
 
 
 class EndpointFaultError(EndpointError):
@@ -65,6 +53,7 @@ class EndpointFaultError(EndpointError):
         fix: What to do next.
         fatal: No other request will fare better, so a run should stop.
         again: The same request may fare better a little later.
+        form: Form of the error body: `openai`, `detail`, `text`, or `""` where there was none.
     """
 
     def __init__(
@@ -76,11 +65,13 @@ class EndpointFaultError(EndpointError):
         fix: str = "",
         fatal: bool = False,
         again: bool = False,
+        form: Form = "",
     ) -> None:
         super().__init__(what, why=why, fix=fix)
         self.kind: Kind = kind
         self.fatal = fatal
         self.again = again
+        self.form: Form = form
 
     def add(self, reason: str) -> None:
         """Add to the reason, e.g. why there was no further try."""
@@ -94,12 +85,15 @@ class Where:
         url: Base URL.
         model: Name of the model asked for, `""` where none is.
         secret: The key, to be hidden wherever a server echoes it.
+
+    Attributes:
+        hider: Hides the key.
     """
 
     def __init__(self, url: str, model: str, secret: str) -> None:
         self.url = url
         self.model = model
-        self._spelled = _spellings(secret) if len(secret) >= _SHORTEST_SECRET else None
+        self.hider = Hider(secret)
 
     def __repr__(self) -> str:
         return f"Where(url={self.url!r}, model={self.model!r})"
@@ -111,8 +105,8 @@ class Where:
         return line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
 
     def scrub(self, answer: bytes) -> bytes:
-        """Return the body of an answer with the key hidden, however JSON or a URL spells it."""
-        return answer if self._spelled is None else self._spelled.sub(b"[key]", answer)
+        """Return the body of an answer with the key hidden, however it is spelled there."""
+        return self.hider.body(answer)
 
     def unreachable(self, reason: str) -> EndpointFaultError:
         """Nothing accepts connections at the URL."""
@@ -165,13 +159,22 @@ class Where:
 
     def garbage(self, problem: str, body: bytes) -> EndpointFaultError:
         """The server said 200 and sent something that is not what was asked for."""
-        said = said_in(body)
+        said = self.quote(said_in(body))  # before it is cut, lest half a key stay
         return EndpointFaultError(
             f"{self.url} answered with something else than was asked for",
             kind="garbage",
             why=self.quote(f"{problem}; it starts: {said[:120]}" if said else f"{problem}; it is empty"),
             fix="check that the base URL is that of an OpenAI-compatible API; it usually ends in /v1",
             again=True,
+        )
+
+    def spread(self) -> EndpointFaultError:
+        """The answer spells the key over several of its parts."""
+        return EndpointFaultError(
+            f"{self.url} sends the API key back, in parts that add up to it",
+            kind="garbage",
+            why="the answer cannot be kept without the key in it",
+            fix="see why the server writes what it was sent into its answers; consider the key as told to it",
         )
 
     def unsendable(self, reason: str) -> EndpointFaultError:
@@ -185,7 +188,11 @@ class Where:
 
     def status(self, code: int, body: bytes, location: str = "") -> EndpointFaultError:
         """The server answered with an HTTP status that is not success."""
-        said = self.quote(said_in(body))
+        fault = self._of_status(code, self.quote(said_in(body)), location)
+        fault.form = form_of(body)
+        return fault
+
+    def _of_status(self, code: int, said: str, location: str) -> EndpointFaultError:
         if code in (401, 403):
             return self._key(code, said)
         if code == 429:
@@ -258,6 +265,19 @@ def said_in(body: bytes) -> str:
         if isinstance(found, dict) and found.get(key):
             found = found[key]
     return found if isinstance(found, str) else text
+
+
+def form_of(body: bytes) -> Form:
+    """Return the form of an error body."""
+    if not body.strip():
+        return ""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return "text"
+    if not isinstance(found, dict):
+        return "text"
+    return "openai" if isinstance(found.get("error"), dict) else "detail" if "detail" in found else "text"
 
 
 def _name(code: int) -> str:

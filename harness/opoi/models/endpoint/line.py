@@ -19,13 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
+from msgspec import Struct
 
 from opoi.errors import UsageError
 from opoi.halting import Halt
 from opoi.models.endpoint.faults import EndpointFaultError, Where
+from opoi.models.endpoint.hiding import Key, LogFilter
 from opoi.models.endpoint.limiter import Limiter
 from opoi.models.endpoint.patience import Budget, TooLongError, wait_of
 from opoi.models.endpoint.streams import StreamError, events_of, gather
+from opoi.models.endpoint.toolcalls import take_raw_calls
 from opoi.models.meter import Meter
 from opoi.models.urls import checked_url, is_loopback
 from opoi.wire import decode_reply
@@ -54,8 +57,8 @@ class HttpLine:
     Args:
         base_url: The URL before `/chat/completions`; usually ends in `/v1`.
         model: Name of the model, for messages; `""` where none is asked for.
-        api_key: The key; any text for a server that wants none. It appears in no message, no repr and no
-            answer: an answer that holds it comes back with `[key]` in its place.
+        api_key: The key; any text for a server that wants none. It appears in no message, no repr, no log
+            and no answer: an answer that holds it comes back with `[key]` in its place.
         timeout: Seconds without a byte from the server before a try is given up.
         retries: Tries after the first.
         http_client: Client to send with, `httpx.Client` or what the installed `openai` takes; it stays
@@ -75,7 +78,7 @@ class HttpLine:
         base_url: str,
         model: str = "",
         *,
-        api_key: str,
+        api_key: str | Key,
         timeout: float = 120.0,
         retries: int = 2,
         http_client: httpx.Client | Any | None = None,  # noqa: ANN401 - httpx2.Client where installed
@@ -85,7 +88,7 @@ class HttpLine:
         meter: Meter | None = None,
     ) -> None:
         url = checked_url(base_url)
-        key = _checked_key(api_key)
+        api_key = _checked_key(api_key)
         if not timeout > 0 or retries < 0:
             raise UsageError("`timeout` must be over 0 seconds and `retries` at least 0")
         import openai
@@ -94,7 +97,7 @@ class HttpLine:
         client: Any = http_client  # of httpx or of httpx2: the client knows which of them it takes
         if own:
             client = httpx.Client(limits=_CONNECTIONS, trust_env=not is_loopback(url))
-        self.where = Where(url, model, secret=key)
+        self.where = Where(url, model, secret=api_key.reveal())
         self._timeout = timeout
         self._retries = retries
         self._halt = Halt() if halt is None else halt
@@ -103,11 +106,13 @@ class HttpLine:
         self._meter = meter or Meter(self._halt)
         self._openai = openai
         self._client: Any = openai.OpenAI(
-            base_url=url, api_key=key, timeout=timeout, max_retries=0, http_client=client
+            base_url=url, api_key=api_key.reveal(), timeout=timeout, max_retries=0, http_client=client
         )
         self._broken = _errors_of_transport()
         # Not every user of a model closes it: a forgotten one closes its sockets when it is collected.
-        self._release = weakref.finalize(self, self._client.close if own else _nothing)
+        logs = LogFilter(self.where.hider)
+        logs.open()
+        self._release = weakref.finalize(self, _let_go, self._client if own else None, logs)
 
     def __repr__(self) -> str:
         return f"HttpLine({self.where.url!r})"
@@ -186,8 +191,9 @@ class HttpLine:
             finally:
                 response.close()
             answer.decode()  # readers of JSON pass over bytes that are not UTF-8 in fields that they skip
-            if path == "/chat/completions":
-                decode_reply(answer)
+            answer = self.where.scrub(answer)
+            if path.endswith("/completions") and self._spread(answer, chat=path.startswith("/chat")):
+                return _Failed(self.where.spread())
         except self._openai.APITimeoutError as error:
             return _Failed(self._timed_out(error))
         except self._openai.APIConnectionError as error:
@@ -204,7 +210,18 @@ class HttpLine:
             return _Failed(self.where.torn(str(error)))
         except ValueError as error:
             return _Failed(self.where.garbage(str(error), answer))
-        return self.where.scrub(answer)
+        return answer
+
+    def _spread(self, completion: bytes, *, chat: bool) -> bool:
+        """Return whether parts of an answer add up to the key: of its content, texts around calls, tokens.
+
+        Raises:
+            ValueError: It is to be a chat completion, and is none.
+        """
+        said = take_raw_calls(decode_reply(completion)).content if chat else ""
+        if b'"token' in completion:
+            said += f" {_tokens_in(completion)}"
+        return self.where.hider.text(said) != said
 
     def _refused(self, error: openai.APIStatusError) -> _Failed:
         told = error.response
@@ -260,14 +277,52 @@ def _errors_of_transport() -> tuple[type[Exception], ...]:
     return (httpx.HTTPError, httpx2.HTTPError)
 
 
-def _nothing() -> None:
-    """Close nothing: the client is the caller's."""
+class _Token(Struct):
+    token: str = ""
 
 
-def _checked_key(key: str) -> str:
-    """Return the key without surrounding blanks; the client would quote one that it cannot send."""
-    key = key.strip()
-    if not key or not all("!" <= char <= "~" for char in key):
+class _Scores(Struct):
+    content: list[_Token] | None = None
+    tokens: list[str | None] | None = None
+
+    @property
+    def text(self) -> str:
+        """What the tokens add up to, in chat or in completions."""
+        listed = [entry.token for entry in self.content or ()]
+        return "".join([*listed, *(token or "" for token in self.tokens or ())])
+
+
+class _Choice(Struct):
+    logprobs: _Scores | None = None
+
+
+class _Scored(Struct):
+    choices: list[_Choice]
+
+
+_decode_scored = msgspec.json.Decoder(_Scored).decode
+
+
+def _tokens_in(completion: bytes) -> str:
+    """Return the tokens of an answer, those of a choice one after the other; `""` where there are none."""
+    try:
+        choices = _decode_scored(completion).choices
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""  # whoever reads scores will say what is wrong with them
+    return " ".join(choice.logprobs.text for choice in choices if choice.logprobs)
+
+
+def _let_go(client: openai.OpenAI | None, logs: LogFilter) -> None:
+    """Close a client; None for one that is the caller's."""
+    if client is not None:
+        client.close()
+    logs.close()
+
+
+def _checked_key(given: str | Key) -> Key:
+    """Return the key; the client would quote one that it cannot send."""
+    key = given if isinstance(given, Key) else Key(given)
+    if not key.sendable:
         raise UsageError(
             "the API key is empty or holds characters that cannot be sent in a header",
             fix="check the variable named by `api_key_env`; for a server without keys any text will do",

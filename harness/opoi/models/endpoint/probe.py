@@ -133,7 +133,9 @@ def _tools(asker: Asker, without: Usage) -> dict[str, Any]:
     """
     found, calling = _offered(asker, without)
     found |= _named(asker)
-    if found["tools"] not in ("parsed", "raw") or not calling:
+    if found["tools"] == "ignored" and found["tools_named"] in ("honoured", "broken"):
+        found["tools"] = "rendered"  # it knows them: what was lacking is a count of the prompt's tokens
+    if "parallel" not in found:
         return found
     found["tools_none"] = _none(asker, calling)
     if found["parallel"]:
@@ -154,11 +156,13 @@ def _offered(asker: Asker, without: Usage) -> tuple[dict[str, Any], dict[str, An
             if answer.kind == "unreadable":  # it looks for calls, and could not make sense of one
                 return {"tools": "parsed"}, {}
             continue
-        calls = take_raw_calls(answer.reply).tool_calls
-        if calls or "<tool_call>" in answer.reply.content:
-            way = "parsed" if answer.reply.tool_calls else "raw"
-            return {"tools": way, "parallel": len(calls) > 1}, fields
-        grown = answer.reply.usage.prompt_tokens > without.prompt_tokens > 0
+        reply, calls = answer.reply, take_raw_calls(answer.reply).tool_calls
+        told = min(reply.usage.prompt_tokens, without.prompt_tokens) > 0
+        grown = told and reply.usage.prompt_tokens > without.prompt_tokens
+        if reply.tool_calls:
+            return {"tools": "parsed", "parallel": len(calls) > 1}, fields
+        if "<tool_call>" in reply.content and (grown or not told):  # else it made the tool up
+            return {"tools": "raw", "parallel": len(calls) > 1}, fields
         best = "rendered" if grown else "ignored"
     return {"tools": best}, {}
 
@@ -248,5 +252,5 @@ def _scorers(asker: Asker, settings: dict[str, Any], generated: Answer | None) -
 def _errors(asker: Asker) -> str:
     """Send what is no request, to see what an error looks like."""
     answer = asker.chat("", most=1, label="malformed", messages="none")
-    form = getattr(answer, "form", "")
-    return form if form in ("openai", "detail", "text") else "unknown"
+    form = answer.form if isinstance(answer, EndpointFaultError) else ""
+    return form or "unknown"

@@ -137,17 +137,25 @@ def limits(asker: Asker, first: Outcome) -> dict[str, Any]:
         return {"max_tokens": "refused", "max_completion_tokens": bounded}
     few = 4
     answer = asker.chat(RIVERS, label="limit", max_completion_tokens=few)
-    told = not isinstance(first, EndpointFaultError) and first.reply.usage.completion_tokens > few
+    told = not isinstance(first, EndpointFaultError) and first.reply.usage.completion_tokens > _clearly(few)
     if isinstance(answer, EndpointFaultError) or not told:
         return {"max_tokens": bounded}  # some refuse both fields at once, and short answers tell nothing
     return {"max_tokens": bounded, "max_completion_tokens": _bounded(answer.reply, few)}
 
 
 def _bounded(reply: Reply, most: int) -> str:
+    """Say whether an answer is as short as it was to be; some servers count a mark or two besides."""
     tokens = reply.usage.completion_tokens
     if tokens == 0:
         return "honoured" if reply.finish_reason == "length" else "unknown"
-    return "honoured" if tokens <= most else "ignored"
+    if tokens <= most:
+        return "honoured"
+    return "ignored" if tokens > _clearly(most) else "unknown"
+
+
+def _clearly(most: int) -> int:
+    """Return the most tokens that an answer may be said to have that was to have `most`."""
+    return most + max(2, most // 4)
 
 
 def _choices(asker: Asker) -> dict[str, Any]:
@@ -173,15 +181,21 @@ def _schema(asker: Asker) -> dict[str, Any]:
     answer = asker.chat(RIVERS, most=2 * SHORT, label="json_schema", response_format=asked)
     if isinstance(answer, EndpointFaultError):
         return {"json_schema": "refused"}
-    text = answer.reply.content.strip()
-    cut = answer.reply.finish_reason == "length" and text.startswith("{")
-    return {"json_schema": "enforced" if cut or object_in(text) == {"code": _CODE} else "ignored"}
+    text = answer.reply.content
+    met = object_in(text) == {"code": _CODE}
+    return {"json_schema": "enforced" if met or _is_beginning(text) else "ignored"}
+
+
+def _is_beginning(text: str) -> bool:
+    """Return whether a text that was cut off began as the schema has it; blanks may stand anywhere in it."""
+    bare = "".join(text.split())
+    return len(bare) > 2 and f'{{"code":"{_CODE}"}}'.startswith(bare)
 
 
 def object_in(text: str) -> dict[str, Any] | None:
     """Return the JSON object that a text is, None where it is none."""
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        return msgspec.json.decode(text.strip(), type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
@@ -229,6 +243,9 @@ def stops(asker: Asker, first: Outcome) -> dict[str, Any]:
     answer = asker.chat(RIVERS, label="stop", stop=ends)
     if isinstance(answer, EndpointFaultError):
         return {"stop": "refused"}
-    if any(end in answer.reply.content for end in ends):
+    text = answer.reply.content
+    if any(end in text[:-1] for end in ends):
         return {"stop": "ignored"}
+    if text[-1:] in ends:
+        return {"stop": "kept"}
     return {"stop": "honoured" if answer.reply.finish_reason == "stop" else "unknown"}

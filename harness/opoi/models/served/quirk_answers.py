@@ -31,6 +31,8 @@ def altered(quirks: Quirks, body: dict[str, Any], choice: dict[str, Any]) -> dic
         choice["finish_reason"] = "tool_calls"
     if message.get("tool_calls"):
         choice |= _calls(quirks, body.get("tool_choice"), message)
+    if quirks.stop == "kept":
+        choice |= _ended(body.get("stop"), message)
     if quirks.logprob_bytes != "right" and choice.get("logprobs"):
         entries = choice["logprobs"].get("content") or ()
         null = quirks.logprob_bytes == "null"
@@ -44,16 +46,27 @@ def altered(quirks: Quirks, body: dict[str, Any], choice: dict[str, Any]) -> dic
 def _calls(quirks: Quirks, asked: object, message: dict[str, Any]) -> dict[str, Any]:
     """Change the calls of a message in place; return what changes beside it."""
     changed: dict[str, Any] = {}
-    heeded = is_forced(asked) and quirks.named != "ignored"
-    if heeded and quirks.named == "broken":
+    heeded = is_forced(quirks, asked)
+    if heeded and isinstance(asked, dict) and quirks.named == "broken":
         message["tool_calls"] = [_cut(call) for call in message["tool_calls"]]
-    if is_forced(asked):
+    if isinstance(asked, dict):
         changed["finish_reason"] = quirks.named_finish
     if (quirks.tools == "raw" and not heeded) or (asked == "none" and quirks.none == "raw"):
         blocks = [_block(call["function"]) for call in message.pop("tool_calls")]
         message["content"] = "\n".join([message["content"], *blocks] if message["content"] else blocks)
         changed["finish_reason"] = "stop"
     return changed
+
+
+def _ended(stop: object, message: dict[str, Any]) -> dict[str, Any]:
+    """End a message in place behind the first of the stop texts; return what changes beside it."""
+    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
+    text = message.get("content") or ""
+    ends = [text.index(end) + len(end) for end in stops if isinstance(end, str) and end and end in text]
+    if not ends:
+        return {}
+    message["content"] = text[: min(ends)]
+    return {"finish_reason": "stop"}
 
 
 def _cut(call: dict[str, Any]) -> dict[str, Any]:

@@ -37,9 +37,11 @@ def breakage(message: str) -> RefusedError:
     return RefusedError(message, status=500, type="server_error", code="internal_error")
 
 
-def is_forced(choice: object) -> bool:
-    """Return whether a `tool_choice` makes the model call a tool."""
-    return isinstance(choice, dict) or choice == "required"
+def is_forced(quirks: Quirks, choice: object) -> bool:
+    """Return whether a `tool_choice` makes the model call a tool on this server."""
+    if choice == "required":
+        return quirks.required == "honoured"
+    return isinstance(choice, dict) and quirks.named != "ignored"
 
 
 def check(quirks: Quirks, path: str, body: dict[str, Any]) -> None:
@@ -96,7 +98,7 @@ def _check_history(quirks: Quirks, message: dict[str, Any]) -> None:
         raise breakage("can only concatenate str (not NoneType) to str")
     calls = message.get("tool_calls")
     if quirks.broken_calls and not all(map(_whole, calls if isinstance(calls, list) else ())):
-        raise breakage("the template cannot read the arguments of a tool call")
+        raise breakage("Failed to parse tool call arguments as JSON")
 
 
 def _whole(call: object) -> bool:
@@ -119,8 +121,11 @@ def understood(quirks: Quirks, path: str, body: dict[str, Any]) -> dict[str, Any
         lost.add("max_completion_tokens")
     if quirks.tools == "ignored":
         lost |= {"tools", "tool_choice", "parallel_tool_calls"}
+    if quirks.stop == "kept":
+        lost.add("stop")  # the answer is cut later, behind the text
     choice = body.get("tool_choice")
-    if (choice == "none" and quirks.none != "honoured") or (is_forced(choice) and quirks.named == "ignored"):
+    forces = isinstance(choice, dict) or choice == "required"
+    if (choice == "none" and quirks.none != "honoured") or (forces and not is_forced(quirks, choice)):
         lost.add("tool_choice")
     if quirks.echo == "ignored" and body.get("echo") and not path.endswith("/chat/completions"):
         lost.add("echo")

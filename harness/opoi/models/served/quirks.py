@@ -46,8 +46,10 @@ class Quirks(Value, frozen=True, kw_only=True):
             not offered.
         named: A `tool_choice` that names a tool: `honoured`; `broken` gives arguments that are no JSON;
             `ignored` leaves the choice to the model.
+        required: `tool_choice: required`: `honoured` or `ignored`.
         named_finish: Finish reason of an answer with a named tool.
         none: `tool_choice: none`: `honoured`; `raw` leaves calls as text; `ignored` returns calls.
+        stop: Stop texts are `honoured`, or `kept` at the end of the answer that they end.
         schema: `response_format` with a schema: `enforced` or `ignored`; see `fails` for a 500.
         logprob_bytes: `bytes` beside log-probabilities: `right`, `empty` where a token ends inside a
             character, or `null`.
@@ -75,8 +77,10 @@ class Quirks(Value, frozen=True, kw_only=True):
     most_choices: int | None = None
     tools: Literal["parsed", "raw", "ignored", "refused", "canned"] = "parsed"
     named: Literal["honoured", "broken", "ignored"] = "honoured"
+    required: Literal["honoured", "ignored"] = "honoured"
     named_finish: Literal["tool_calls", "stop"] = "tool_calls"
     none: Literal["honoured", "raw", "ignored"] = "honoured"
+    stop: Literal["honoured", "kept"] = "honoured"
     schema: Literal["enforced", "ignored"] = "enforced"
     logprob_bytes: Literal["right", "empty", "null"] = "right"
     stream_usage: Literal["final", "last_choice", "never"] = "final"
@@ -180,6 +184,7 @@ _LLAMA_CPP = Quirks(
     unknown_model="accepted",
     context=2048,
     card={"meta": {"n_ctx_train": 2048}},
+    broken_calls=True,
 )
 """llama.cpp through `xllamacpp`: parses calls and enforces schemas; cannot score texts."""
 
@@ -197,25 +202,27 @@ _VLLM = Quirks(
 _TRANSFORMERS = Quirks(
     name="transformers",
     named="ignored",
+    required="ignored",
     none="ignored",
     unknown="unprocessable",
     drops=("n", "parallel_tool_calls", "logprobs", "top_logprobs"),
+    stop="kept",
     schema="ignored",  # silently
     stream_usage="last_choice",
-    echo="missing",
+    echo="ignored",  # and no log-probabilities
     listing="fails",  # without a cache directory of models; with one the list is empty
     unknown_model="refused",
     errors="detail",
-    null_content=True,  # measured on one server; stands here because the template is this server's Jinja
     broken_calls=True,
     closes=True,
 )
-"""transformers serve 5: calls of the Qwen types only, no log-probabilities, no check of the context."""
+"""transformers serve 5: calls of some types of model, no log-probabilities, no check of the context."""
 
 _LLAMA_CPP_PYTHON = Quirks(
     name="llama-cpp-python",
     tools="raw",
     named="broken",
+    required="ignored",
     none="raw",
     unknown="ignored",
     drops=("n", "parallel_tool_calls", *EXTENSIONS),
@@ -227,6 +234,7 @@ _LLAMA_CPP_PYTHON = Quirks(
     unknown_model="accepted",
     context=2048,
     validation=500,
+    null_content=True,
 )
 """llama-cpp-python's server with `--logits_all true`: its echo looks like scoring and is wrong."""
 
@@ -234,6 +242,7 @@ _LITELLM = Quirks(
     name="litellm",
     tools="canned",
     named="ignored",
+    required="ignored",
     named_finish="stop",
     none="ignored",
     unknown="ignored",

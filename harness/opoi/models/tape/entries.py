@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, field
 
-from opoi.models.endpoint.faults import EndpointFaultError, Kind
+from opoi.models.endpoint.faults import EndpointFaultError, Form, Kind
 from opoi.types.base import Value
 
 __all__ = ["SCHEMA", "Entry", "Fault", "Method", "Outcome", "Request", "make_entry", "request_key"]
@@ -33,6 +33,7 @@ class Fault(Value, frozen=True, kw_only=True):
     fix: str = ""
     fatal: bool = False
     again: bool = False
+    form: Form = ""
 
     @classmethod
     def of(cls, error: EndpointFaultError) -> Fault:
@@ -42,7 +43,13 @@ class Fault(Value, frozen=True, kw_only=True):
     def error(self) -> EndpointFaultError:
         """Return the error that was recorded, to be raised again."""
         return EndpointFaultError(
-            self.what, kind=self.kind, why=self.why, fix=self.fix, fatal=self.fatal, again=self.again
+            self.what,
+            kind=self.kind,
+            why=self.why,
+            fix=self.fix,
+            fatal=self.fatal,
+            again=self.again,
+            form=self.form,
         )
 
 
