@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from opoi.cli.options import ENDPOINT, MODEL, OPTIONS, debug, takes
+from opoi.cli.options import ENDPOINT, MODEL, OPTIONS, debug, takes, taped
 from opoi.cli.runs import carry_out_stage
 from opoi.errors import OpoiError, UsageError
 
@@ -95,9 +95,18 @@ def _named(given: dict[str, Any]) -> dict[str, Any]:
     help="Show what differs between two sets of rules, trace by trace, and the scores of both.",
 )
 @_origin
+@taped
 @takes("clean", *MODEL)
 def clean(
-    *, source: Path | None, force: bool, quiet: bool, model: str | None, clean: str | None, **given: Any
+    *,
+    source: Path | None,
+    force: bool,
+    quiet: bool,
+    model: str | None,
+    clean: str | None,
+    record: Path | None,
+    replay: Path | None,
+    **given: Any,
 ) -> None:
     """Take the oracle out of traces: those of a run, or those of any file.
 
@@ -129,8 +138,11 @@ def clean(
     own = {name: given.pop(name) for name in (*names, "format_", "run_", "suite", "prose")}
     asked = any(own[name] is not None for name in own if own[name] not in ((), False, ""))
     if (source / "manifest.json").is_file() and not asked:
-        carry_out_stage("clean", source, {**given, "model": model, "clean": clean}, force=force, quiet=quiet)
+        settings = {**given, "model": model, "clean": clean}
+        carry_out_stage("clean", source, settings, force=force, quiet=quiet, record=record, replay=replay)
         return
+    if record or replay:
+        raise UsageError("--record and --replay are for the stage of a run", fix="leave them out for files")
     if clean is not None:
         raise UsageError(
             "--clean names the level of a run's stage", fix="name the rules for files of traces with --rules"
