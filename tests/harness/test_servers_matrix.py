@@ -30,6 +30,7 @@ def script(name: str) -> ModuleType:
 
 
 tiny_model = script("tiny_model")
+tiny_files = script("tiny_files")
 WEIGHTS = tiny_model.tensors()
 IDS = tiny_model.ids()
 rows_scores = script("rows_scores")
@@ -149,7 +150,7 @@ def test_the_weights_depend_on_names_alone() -> None:
 
 
 def test_the_written_weights_can_be_read_back(tmp_path: Path) -> None:
-    tiny_model.write_hf(tmp_path)
+    tiny_files.write_hf(tmp_path)
     raw = (tmp_path / "model.safetensors").read_bytes()
     length = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + length])
@@ -164,13 +165,13 @@ def test_the_written_weights_can_be_read_back(tmp_path: Path) -> None:
 def test_llama_cpp_pairs_neighbours_where_hugging_face_pairs_halves() -> None:
     name = "model.layers.0.self_attn.q_proj.weight"
     tensor = tiny_model.tensors()[name]
-    moved = tiny_model._gguf_order(name, tensor)
+    moved = tiny_files._gguf_order(name, tensor)
     size = tiny_model.WIDTH // tiny_model.HEADS
     for head in range(tiny_model.HEADS):
         for pair in range(size // 2):
             assert (moved[head * size + 2 * pair] == tensor[head * size + pair]).all()
             assert (moved[head * size + 2 * pair + 1] == tensor[head * size + size // 2 + pair]).all()
-    assert tiny_model._gguf_order("model.layers.0.mlp.up_proj.weight", tensor) is tensor
+    assert tiny_files._gguf_order("model.layers.0.mlp.up_proj.weight", tensor) is tensor
 
 
 # ---------------------------------------------------------------- reading answers
@@ -267,6 +268,18 @@ def test_the_page_tells_every_row_of_every_server() -> None:
     assert "| vllm | streamed | yes | 5 of 8 kept; truncated 3 | 3.0 |" in lines
     assert "| tier | T1 | T1 |" in lines
     assert "llama-cpp-python" in page.partition("were not measured")[2].splitlines()[0]
+
+
+def test_the_published_page_has_the_rows_of_the_script() -> None:
+    page = (FOLDER.parents[1] / "docs" / "servers.md").read_text(encoding="utf-8")
+    matrix = page.partition("## What each does")[2].partition("What follows")[0].splitlines()
+    lines = [line for line in matrix if line.startswith("| ")]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:]] == [
+        check.title for check in checks.CHECKS
+    ]
+    cells = {len(line.split(" | ")) for line in lines}
+    assert len(cells) == 1
+    assert not any(line.endswith(" - |") or " | - | " in line for line in lines[2:]), "a row was not measured"
 
 
 def test_every_row_that_is_expected_or_commented_exists() -> None:

@@ -287,7 +287,7 @@ def _name(code: int) -> str:
         return f"HTTP {code}"
 
 
-_OF_THE_MODEL = ("tool call arguments", "model produced output")
+_OF_THE_MODEL = ("tool call arguments", "model produced output", "empty grammar stack")
 """Words of a server (llama.cpp) that could not parse what its model wrote, now or earlier."""
 
 _HINTS = (
