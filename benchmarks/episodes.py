@@ -8,8 +8,8 @@ answer. It is measured in one process and one thread, CPU by `time.process_time`
 - *worlds*: making the environments alone (`Suite.env` and `reset`), by far the dearest part of some suites;
 - *in process*: the loop with the stand-in, on worlds made before, and the sum of both;
 - *through the client*: the same rollouts with `EndpointModel`, that is the `openai` client on an
-  `httpx.MockTransport` whose handler runs the code of `opoi.models.served.server` (reading the request, asking
-  the stand-in, writing the completion) without sockets; the handler's share is counted apart.
+  `httpx.MockTransport` whose handler runs the code of `opoi.models.served` (reading the request, asking the
+  stand-in, writing the completion) without sockets; the handler's share is counted apart.
 
 The traces of both ways are compared: they have to be equal.
 """
@@ -24,8 +24,8 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from opoi.models.served.chat import complete, read_request
 from opoi.models.endpoint.model import connect
+from opoi.models.served.chat import complete, read_request
 from opoi.protocols import Env, Model, Suite
 from opoi.registry import load_suite
 from opoi.rollout import rollout

@@ -34,6 +34,8 @@ def probe(
     URL is the base URL, usually ending in /v1. The answer says how tools, seeds, log-probabilities and
     streams work there, and which methods and measures can run.
     """
+    import msgspec
+
     from opoi.models.session import Session
     from opoi.preflight import look_at
     from opoi.progress import watcher
@@ -45,7 +47,7 @@ def probe(
         finally:
             watch.close()
     if as_json:
-        click.echo(_json(found))
+        click.echo(_json({"tier": found.tier, "scoring": found.scoring, **msgspec.to_builtins(found)}))
         return
     from rich.console import Console
 
