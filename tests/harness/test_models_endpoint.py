@@ -45,16 +45,13 @@ def server() -> Iterator[respx.MockRouter]:
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., EndpointModel]]:
-    made = []
+    with httpx.Client() as client:  # respx intercepts this one, not the one that a line makes
 
-    def build(**settings: object) -> EndpointModel:
-        model = connect(BASE, "tiny", **{"api_key": CANARY, "retries": 0, "timeout": 5.0, **settings})
-        made.append(model)
-        return model
+        def build(**settings: object) -> EndpointModel:
+            usual = {"api_key": CANARY, "retries": 0, "timeout": 5.0, "http_client": client}
+            return connect(BASE, "tiny", **{**usual, **settings})
 
-    yield build
-    for model in made:
-        model.close()
+        yield build
 
 
 def completion(content: object = "OK", **message: object) -> dict[str, object]:
@@ -469,7 +466,7 @@ def test_check_tells_what_would_stop_a_run(
 
 
 def test_models_are_listed_in_the_order_of_the_server(server: respx.MockRouter) -> None:
-    line = HttpLine(BASE, api_key="k", retries=0)
+    line = HttpLine(BASE, api_key="k", retries=0, http_client=httpx.Client())
     server.get(f"{BASE}/models").respond(json={"object": "list", "data": [{"id": "b"}, {"id": "a"}]})
     assert list_models(line) == ("b", "a")
     server.get(f"{BASE}/models").respond(text=HTML)

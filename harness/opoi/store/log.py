@@ -180,7 +180,7 @@ class Log:
         made = publish(self.path, bodies(), receipt)
         self.close()
         self.part.unlink()
-        for old in receipt_path(self.path).parent.glob(f"{self.path.name}.*.keys"):
+        for old in receipt_path(self.path).parent.glob(f"{self.path.name}.*.keys*"):
             if old != self._keys_of(made.sha256):
                 old.unlink()
         return made

@@ -145,7 +145,7 @@ def _escaped(secret: bytes) -> bytes:
     """Return a pattern of a secret in which each sign may be escaped, several times over.
 
     Backslashes double with each layer of JSON, so a run of them goes for any number; `%` becomes `%25` with
-    each layer of URL encoding. All runs are bounded and possessive: the search stays linear.
+    each layer of URL encoding, `&` becomes `&amp;`. All runs are bounded: the search stays linear.
     """
     return b"".join(_spellings(run) for run in _RUNS.findall(secret))
 
@@ -154,12 +154,12 @@ def _spellings(run: bytes) -> bytes:
     sign, count = run[:1], len(run)
     code = b"%02x" % sign[0]
     ways = [
-        rb"%(?:25)++" if sign == b"%" else rb"%(?:25)*+" + code,
-        rb"&(?:amp;)*+\#(?:0*+%d|x0*+%b);" % (sign[0], code),
+        rb"%(?:25){0,3}" + code,
+        rb"&(?:amp;){0,3}\#(?:0*+%d|x0*+%b);" % (sign[0], code),
     ]
     name = html.escape(sign.decode("latin-1")).encode("latin-1")
     if name != sign:
-        ways.append(b"&(?:amp;)++" if sign == b"&" else b"&(?:amp;)*+" + name[1:])
+        ways.append(b"&(?:amp;){0,3}" + name[1:])
     if sign == b"\\":
         ways.append(rb"\\{1,16}+(?:u00|x)5c")
         return rb"(?:\\{%d,%d}+|(?:%b){%d})" % (count, 16 * count, b"|".join(ways), count)
@@ -178,7 +178,7 @@ def _in_base64(secret: bytes) -> list[bytes]:
 
 def _either(sign: re.Match[bytes]) -> bytes:
     """Return a pattern of one of the two signs of base64 that differ in URLs, and may be escaped."""
-    return rb"(?:\+|-|%(?:25)*+2[Bb])" if sign[0] == b"+" else rb"(?:\\{0,15}+/|_|%(?:25)*+2[Ff])"
+    return rb"(?:\+|-|%(?:25){0,3}2[Bb])" if sign[0] == b"+" else rb"(?:\\{0,15}+/|_|%(?:25){0,3}2[Ff])"
 
 
 def _longest_word(text: bytes) -> bytes:

@@ -55,13 +55,13 @@ class EndpointModel:
         extra_body: Mapping[str, Any] | None = None,
         halt: Halt | None = None,
     ) -> None:
+        self.name = model
+        self.line = line
         if not model:
             raise UsageError("a model endpoint needs the name of a model")
         own = [field for field in extra_body or {} if field in _OWN_FIELDS]
         if own:
             raise UsageError(f"extra_body must not set {own[0]!r}", why="opoi sets this field itself")
-        self.name = model
-        self.line = line
         self.dialect = dialect or Dialect()
         self._halt = halt
         self._alarm = threading.Lock()

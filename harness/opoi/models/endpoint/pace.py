@@ -159,6 +159,8 @@ class Pace:
             self._halve(begun)
             return
         if self._tally is None:
+            if not full:  # a lone call before the work, such as a check
+                return
             self._tally = _Tally(begun, open=True)
         self._tally.add(begun, self._now, full=full)
         if self._limit < self._aim:
