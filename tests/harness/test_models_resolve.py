@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import msgspec
+import openai
 import pytest
 import respx
 
@@ -23,9 +25,17 @@ CANARY = "sk-canary-5f1e8d77c0ffee"
 ONE = {"choices": [{"message": {"content": "hi"}}]}
 
 
+class _Core2(respx.mocks.HTTPCoreMocker):
+    """Intercepts the client that openai 3 is made of, as respx intercepts httpx."""
+
+    name = "httpcore2"
+    targets = [target.replace("httpcore", "httpcore2") for target in respx.mocks.HTTPCoreMocker.targets]  # noqa: RUF012 - as respx has it
+
+
 @pytest.fixture
 def server() -> Iterator[respx.MockRouter]:
-    with respx.mock(assert_all_called=False) as router:
+    using = "httpcore" if issubclass(openai.DefaultHttpxClient, httpx.Client) else _Core2.name
+    with respx.mock(assert_all_called=False, using=using) as router:
         yield router
 
 

@@ -124,7 +124,8 @@ def _plots(results: Results) -> list[_Plot]:
                 dots.append(
                     Dot(visible(arm.name), measure.value, measure.low, measure.high, text, arm.kind != "data")
                 )
-        plots.append(_Plot(definition.title, definition.doc, interval_plot(definition.title, dots)))
+        title = visible(definition.title)
+        plots.append(_Plot(title, visible(definition.doc), interval_plot(title, dots)))
     return plots
 
 

@@ -41,7 +41,11 @@ def print_report(results: Results, console: Console, *, simulated: bool, every_f
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print one table; in parts, or one line per figure, where it is too wide."""
+    """Print one table; in parts, or one line per figure, where it is too wide.
+
+    Nothing in it can steer the terminal, whoever filled it.
+    """
+    table = _made_visible(table)
     console.print()
     console.print(Text(table.title, style="bold"))
     parts = _parts(table, console.width)
@@ -53,6 +57,15 @@ def print_table(table: Table, console: Console) -> None:
         _print_turned(table, console)
     for number, note in enumerate(table.footnotes, start=1):
         console.print(Text(f"({number}) {note}", style="dim"))
+
+
+def _made_visible(table: Table) -> Table:
+    rows = tuple(
+        tuple(Cell(visible(cell.text), visible(cell.interval), cell.marks) for cell in row)
+        for row in table.rows
+    )
+    heads, notes = map(visible, table.columns), map(visible, table.footnotes)
+    return Table(visible(table.title), tuple(heads), rows, tuple(notes))
 
 
 def _parts(table: Table, width: int) -> list[list[int]]:

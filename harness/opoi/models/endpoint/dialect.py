@@ -66,8 +66,8 @@ def read_reply(reply: Reply, tools: Sequence[ToolSpec], dialect: Dialect) -> Rep
     """Return a reply with the tool calls that it holds as text, where tools were on offer.
 
     Natively offered tools: well-formed `<tool_call>` blocks that a server left as text become calls.
-    Tools offered as text: the text follows the grammar, or the reply is `unreadable` and stays as it is; calls
-    that the server took out of the text by itself (one does) stay calls.
+    Tools offered as text: the text follows the grammar, or the reply is `unreadable` and stays as it is;
+    calls that the server took out of the text by itself (one does) stay calls.
     """
     if not tools or reply.tool_calls:
         return reply

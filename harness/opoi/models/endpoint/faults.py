@@ -34,7 +34,7 @@ unsupported option). `rate`: 429. `server`: 5xx. `garbage`: an answer that is no
 `unreadable`: the server works, but could not parse what its model wrote (the model's fault)."""
 
 Form = Literal["openai", "detail", "text", ""]
-"""How a server writes errors: `{"error": {...}}`, `{"detail": ...}`, or in other words; `""`: it wrote none."""
+"""How a server writes errors: `{"error": {...}}`, `{"detail": ...}`, otherwise; `""`: it wrote none."""
 
 _SHOWN = 300
 """Most characters of a server's own words in a message."""

@@ -21,7 +21,9 @@ HIDDEN = "[key]"
 """What stands in place of a key."""
 
 _SHORTEST = 8
-"""Shorter keys are placeholders; hiding them would only garble messages."""
+_SHORTEST_WORD = 20
+"""Shorter keys, and shorter ones without a digit ("lm-studio", "anything"), are placeholders: to hide them
+would only garble what models write."""
 
 
 class Key:
@@ -56,11 +58,11 @@ class Hider:
     """Hides a secret in texts, however it is spelled there. Doing it twice changes nothing more.
 
     Args:
-        secret: What to hide; one of under 8 characters is taken for a placeholder and not hidden.
+        secret: What to hide; a placeholder, of under 8 characters or of under 20 without a digit, is not.
     """
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret.encode() if len(secret) >= _SHORTEST else b""
+        self._secret = b"" if _is_placeholder(secret) else secret.encode()
         self._needle = _longest_word(self._secret).lower()
         self._needles = [_longest_word(core) for core in _in_base64(self._secret)] if self._secret else []
         first = [str(byte).encode() for byte in self._secret[:2]]
@@ -131,6 +133,11 @@ class Hider:
             numbers = ",".join(map(str, value)).encode() if all(type(item) is int for item in value) else b""
             return [] if self._spelled.search(numbers) else [self._within(item) for item in value]
         return value
+
+
+def _is_placeholder(key: str) -> bool:
+    word = not any(char.isdigit() for char in key)
+    return len(key) < (_SHORTEST_WORD if word else _SHORTEST)
 
 
 # ---------------------------------------------------------------- spellings

@@ -188,10 +188,8 @@ class HttpLine:
             try:
                 pieces = self._pieces(response, ends)
                 whole = "json" in response.headers.get("content-type", "")  # not every server streams
-                if streamed and not whole:
-                    answer = _encode(gather(events_of(pieces)))
-                else:
-                    answer = b"".join(pieces)
+                gathered = streamed and not whole
+                answer = _encode(gather(events_of(pieces))) if gathered else b"".join(pieces)
             finally:
                 response.close()
             answer.decode()  # readers of JSON pass over bytes that are not UTF-8 in fields that they skip

@@ -163,8 +163,8 @@ def encode(messages: Iterable[Message], tools: Sequence[ToolSpec]) -> list[dict[
 
     The tools are described at the end of the first message if that is a system message, else in one of their
     own before it. Calls of an assistant message follow its text. Results of tools and messages of the user
-    that follow each other become one user message. Tags in texts are escaped wherever they come from, so that none passes for a
-    call or a result.
+    that follow each other become one user message. Tags in texts are escaped wherever they come from, so
+    that none passes for a call or a result.
 
     Args:
         messages: The conversation.
