@@ -151,12 +151,12 @@ def test_the_loop_ends_with_a_report_on_every_kind_of_server(
 ) -> None:
     with running(heard, name="m", quirks=PROFILES[profile]) as url:
         named = ("--model-name", "m")  # not every server lists its models
-        code, said = opoi("run", *SMALL, "--model", url, *named, stream, "--out", tmp_path / "r")
+        code, said = opoi("run", *SMALL, "--n", 3, "--model", url, *named, stream, "--out", tmp_path / "r")
     assert code == 0, said
     measures = json.loads((tmp_path / "r/measures.json").read_text())
     for arm in measures["arms"][:3]:
-        assert arm["attempted"] == 12
-        assert arm["kept"] + sum(arm["drops"].values()) == 12
+        assert arm["attempted"] == 6
+        assert arm["kept"] + sum(arm["drops"].values()) == 6
         assert arm["drops"].get("infrastructure", 0) == 0
     assert (tmp_path / "r/report.html").exists()
 
@@ -178,15 +178,19 @@ def test_what_an_endpoint_can_do_is_in_the_manifest_and_not_asked_twice(
     assert again["m"]["calls"] <= first["m"]["calls"] + 1
 
 
+NEEDY = """from opoi.strategies.opoi import OPOI
+from opoi.types import Tier
+
+
+class Scored(OPOI, frozen=True, kw_only=True):
+    needs = Tier.T2
+"""
+
+
 def test_a_strategy_that_needs_more_than_the_endpoint_has_is_refused_before_it_starts(
     heard: Heard, tmp_path: Path, opoi: Command
 ) -> None:
-    (tmp_path / "mine.py").write_text(
-        "from opoi.strategies.opoi import OPOI\n"
-        "from opoi.types import Tier\n\n\n"
-        "class Scored(OPOI, frozen=True, kw_only=True):\n"
-        "    needs = Tier.T2\n"
-    )
+    (tmp_path / "mine.py").write_text(NEEDY)
     arm = f"{tmp_path / 'mine.py'}:Scored"
     with running(heard, name="m", quirks=PROFILES["transformers"]) as url:
         words = ("run", *SMALL, "--model", url, "--model-name", "m", "--strategies", arm)
@@ -198,6 +202,41 @@ def test_a_strategy_that_needs_more_than_the_endpoint_has_is_refused_before_it_s
     with running(heard, name="m") as url:
         code, said = opoi("run", *SMALL, "--model", url, "--strategies", arm, "--out", tmp_path / "s")
     assert code == 0, said
+
+
+def test_an_arm_that_needs_more_is_refused_when_it_is_added_later_too(
+    heard: Heard, tmp_path: Path, opoi: Command
+) -> None:
+    (tmp_path / "mine.py").write_text(NEEDY)
+    arm = f"{tmp_path / 'mine.py'}:Scored"
+    with running(heard, name="m", quirks=PROFILES["llama.cpp"]) as url:
+        assert opoi("run", *SMALL, "--model", url, "--out", tmp_path / "r")[0] == 0
+        for words in (("generate", tmp_path / "r", "-q"), ("run", "--resume", "-q", "--out", tmp_path / "r")):
+            code, said = opoi(*words, "--strategies", arm)
+            assert code == 2
+            assert "needs T2" in said
+
+
+def test_a_limit_on_tokens_that_nobody_counts_is_refused(heard: Heard, tmp_path: Path, opoi: Command) -> None:
+    with running(heard, name="m", quirks=PROFILES["llama-cpp-python"]) as url:
+        words = ("run", *SMALL, "--model", url, "--max-tokens-total", 1500)
+        code, said = opoi(*words, "--stream", "--out", tmp_path / "r")
+        assert code == 2
+        assert "--max-calls" in said
+        assert opoi(*words, "--out", tmp_path / "s")[0] == 3
+
+
+@pytest.mark.parametrize("most", [5, 38])
+def test_a_limit_that_is_reached_before_the_first_item_says_so(
+    most: int, heard: Heard, tmp_path: Path, opoi: Command
+) -> None:
+    with running(heard, name="m") as url:
+        code, said = opoi("run", *SMALL, "--model", url, "--max-calls", most, "--out", tmp_path / "r")
+        assert code == 3
+        if (tmp_path / "r").exists():
+            code, said = opoi("run", "--resume", "--out", tmp_path / "r", "-q")
+    assert code == 3
+    assert "--max-calls" in said
 
 
 # ---------------------------------------------------------------- tapes
@@ -232,6 +271,9 @@ def test_a_changed_request_is_a_miss_with_a_diff_and_nothing_is_asked(
         assert "run.tape" in said
         assert sum(heard.asked.values()) == asked
     assert opoi(*words, "--record", tape, "--replay", tape, "--out", tmp_path / "c")[0] == 2
+    code, said = opoi("run", *SMALL, "--replay", tape, "--out", tmp_path / "d")
+    assert code == 2  # the models of this run would be in its process
+    assert "--model URL" in said
 
 
 # ---------------------------------------------------------------- costs and limits
@@ -364,6 +406,40 @@ class _SlowOnTasks:
             self.begun.set()
             self.release.wait(15)
         return self._inner.complete(messages, tools, seed=seed)
+
+
+class Counted(Quirks, frozen=True, kw_only=True):
+    """Counts the requests that cost something."""
+
+    seen: list[str] = msgspec.field(default_factory=list)
+
+    def request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if path.endswith("/completions"):
+            self.seen.append(path)
+        return body
+
+
+def test_after_a_kill_every_request_that_was_sent_still_counts(
+    echo: Suite, tmp_path: Path, opoi: Command
+) -> None:
+    server = Counted()
+    with running(Heard(echo.stand_in(), seconds=0.02), name="m", quirks=server) as url:
+        process = started("run", *SMALL, "--model", url, "--concurrency", 4, "--out", tmp_path / "r")
+        journal = tmp_path / "r/.journal/rollouts.jsonl"
+        while process.poll() is None and not (journal.exists() and journal.stat().st_size > 2000):
+            time.sleep(0.005)
+        process.kill()
+        process.wait(timeout=20)
+        booked = calls_of(opoi("costs", tmp_path / "r", "--json")[1])
+        assert len(server.seen) <= booked <= len(server.seen) + 4
+        assert opoi("run", "--resume", "--out", tmp_path / "r", "-q")[0] == 0
+        again = calls_of(opoi("costs", tmp_path / "r", "--json")[1])
+        assert len(server.seen) <= again <= len(server.seen) + 4
+    assert not (tmp_path / "r/.journal").exists()
+
+
+def calls_of(said: str) -> int:
+    return sum(spent.get("calls", 0) for models in json.loads(said).values() for spent in models.values())
 
 
 # ---------------------------------------------------------------- a dead endpoint

@@ -486,7 +486,7 @@ def test_a_killed_run_and_a_crash_with_debug_hold_no_key(
         assert "opoi" in line
         assert not found(key, line)
         assert not found(key, out + err)
-        (journal,) = (run / ".journal").iterdir()
+        journal = run / ".journal/rollouts.jsonl"
         assert b"[key]" in journal.read_bytes()
         assert not found_below(key, tmp_path)
 

@@ -12,7 +12,7 @@ import msgspec
 from opoi.errors import UsageError
 from opoi.models.endpoint.capabilities import Capabilities
 from opoi.models.endpoint.dialect import Dialect
-from opoi.models.resolve import check_reference, plain_dialect, resolve_model
+from opoi.models.resolve import STAND_IN, check_reference, plain_dialect, resolve_model
 from opoi.models.session import Session
 from opoi.protocols import Model, Suite
 from opoi.registry import load_strategy, load_suite
@@ -59,7 +59,7 @@ class Casting:
         settings, wanted = self._settings, self._settings.corrector_model
         if not wanted:
             return settings.model, settings.model_name
-        if wanted.startswith("stand-in") or "://" in wanted or ".py:" in wanted:
+        if wanted == STAND_IN or wanted.startswith(f"{STAND_IN}:") or "://" in wanted or ".py:" in wanted:
             return wanted, settings.corrector_name
         if settings.remote:  # a model name at the agent's URL; it may hold a colon (`llama3:8b`)
             return settings.model, wanted

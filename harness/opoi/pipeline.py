@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from opoi.preflight import settle
+from opoi.halting import HaltedError
+from opoi.preflight import require, settle
 from opoi.registry import load_strategy
 from opoi.run import Run
 from opoi.stages.clean import clean
@@ -52,6 +53,7 @@ def check(run: Run, *, ask: bool = False) -> None:
     run.cast.check_references()
     if ask or not run.settings.endpoints:
         settle(run)
+    require(run)
 
 
 def carry_out(run: Run, stages: Collection[str], *, ask: bool = False) -> None:
@@ -61,14 +63,31 @@ def carry_out(run: Run, stages: Collection[str], *, ask: bool = False) -> None:
         run: A new run, or one that was opened.
         stages: Keys of `STAGES`, in order.
         ask: Make sure first that the endpoints answer (done anyway where other ones are named than before).
+
+    Raises:
+        LimitReachedError: A limit on calls or tokens was reached.
+        OpoiError: Something cannot be had, or went wrong.
     """
+    try:
+        _carry_out(run, stages, ask=ask)
+    except HaltedError:  # outside of items, where nobody else tells why
+        raise run.session.halt.reason or KeyboardInterrupt from None
+
+
+def _carry_out(run: Run, stages: Collection[str], *, ask: bool) -> None:
     asking = {"rollout", "generate"} & set(stages)
     before, now = run.opened, run.settings
     unsettled = now.endpoints and not run.endpoints
     other = before is not None and (before.model, before.corrector_model) != (now.model, now.corrector_model)
     check(run, ask=ask or bool(asking and (unsettled or other)))
+    if before is not None and other:
+        run.progress.say(
+            "note: models go by their names, not by where they are: results of models of the same name are "
+            "kept; start a new run for another model under an old name"
+        )
     with run.locked():
         run.save_manifest()
+        run.save_costs()
         for name in stages:
             STAGES[name](run)
 

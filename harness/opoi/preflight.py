@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opoi.casting import endpoint_key
-from opoi.errors import UsageError
+from opoi.errors import PluginError, UsageError
 from opoi.models.endpoint.capabilities import Capabilities
 from opoi.models.endpoint.model import EndpointModel
 from opoi.models.resolve import resolve_model
@@ -16,7 +16,7 @@ from opoi.run import Run
 from opoi.settings import merge
 from opoi.types import Tier
 
-__all__ = ["look_at", "needs", "settle"]
+__all__ = ["look_at", "needs", "require", "settle"]
 
 
 def settle(run: Run) -> None:
@@ -29,7 +29,6 @@ def settle(run: Run) -> None:
 
     Raises:
         EndpointError: An endpoint does not answer.
-        UsageError: A strategy, or a setting, needs more than an endpoint has.
     """
     run.session.meter.stage = "probe"
     models = (run.cast.agent, run.cast.corrector)
@@ -41,7 +40,6 @@ def settle(run: Run) -> None:
     settled = run.cast.settled()
     if unknown or settled != run.settings:
         run.settings = settled
-    _require(run)
 
 
 def look_at(
@@ -60,16 +58,17 @@ def look_at(
     """
     from opoi.models.endpoint.probe import probe
 
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{url!r} is not the URL of an endpoint", fix="give something like http://127.0.0.1:8000/v1"
+        )
     values = {
         "name" if key == "model_name" else key: value for key, value in given.items() if value is not None
     }
     settings = merge({}, {"endpoint": values}).endpoint
     session.meter.stage = "probe"
     model = resolve_model(url, suite=None, settings=settings, session=session)
-    if not isinstance(model, EndpointModel):
-        raise UsageError(
-            f"{url!r} is not the URL of an endpoint", fix="give something like http://127.0.0.1:8000/v1"
-        )
+    assert isinstance(model, EndpointModel)
     return probe(model.line, model.name, temperature=settings.temperature, progress=progress)
 
 
@@ -86,7 +85,15 @@ def needs() -> tuple[dict[str, Tier], dict[str, Tier]]:
 
 
 def _needs_of(plugin: object) -> Tier:
-    return Tier(getattr(plugin, "needs", Tier.T0))
+    named = getattr(plugin, "needs", Tier.T0)
+    try:
+        return Tier(named)
+    except ValueError as error:
+        raise PluginError(
+            f"{type(plugin).__name__} needs {named!r}, which is no tier",
+            why=f"tiers are {', '.join(Tier)}",
+            fix="see opoi.types.Tier",
+        ) from error
 
 
 def _key(model: EndpointModel) -> str:
@@ -108,17 +115,30 @@ def _probe(run: Run, model: EndpointModel) -> Capabilities:
         watch.close()
 
 
-def _require(run: Run) -> None:
-    """Refuse what the endpoint of the agent cannot give, before anything is paid for."""
-    agent = run.cast.agent
-    if not isinstance(agent, EndpointModel):
+def require(run: Run) -> None:
+    """Refuse what the endpoint of the agent is known not to give, before anything is paid for.
+
+    Raises:
+        UsageError: A strategy needs more than the endpoint gives, or a limit needs what it does not tell.
+        PluginError: What a strategy says that it needs is no tier.
+    """
+    settings = run.settings
+    found = run.endpoints.get(endpoint_key(settings.model, settings.model_name))
+    if found is None:
         return
-    found = run.endpoints[_key(agent)]
-    for arm in run.settings.arms():
+    for arm in settings.arms():
         needed = _needs_of(load_strategy(arm.use, arm.settings))
         if not found.tier.covers(needed):
             raise UsageError(
-                f"the arm {arm.name!r} needs {needed}, and {run.settings.model} gives {found.tier}",
-                why=f"see: opoi probe {run.settings.model}",
+                f"the arm {arm.name!r} needs {needed}, and {settings.model} gives {found.tier}",
+                why=f"see: opoi probe {settings.model}",
                 fix="leave the arm out, or serve the model with something that gives more (docs/servers.md)",
             )
+    tells = found.stream_usage == "given" if settings.endpoint.stream else found.usage
+    if settings.max_tokens_total and not tells:
+        what = "streams" if settings.endpoint.stream else "answers"
+        raise UsageError(
+            f"{settings.model} does not tell how many tokens its {what} cost",
+            why="the limit on tokens would never be reached",
+            fix="limit the calls with --max-calls",
+        )

@@ -94,7 +94,7 @@ class OpoiTape:
 
         if self._session is None and self.recording:
             self._part.unlink(missing_ok=True)
-            self._session = Session(record=self._part)
+            self._session = Session(record=self._part, stops=False)
         elif self._session is None:
             if not self.path.exists():
                 pytest.fail(
@@ -102,7 +102,7 @@ class OpoiTape:
                     f"  fix: record one where the endpoint is in reach: pytest {_OPTION}=once",
                     pytrace=False,
                 )
-            self._session = Session(replay=self.path)
+            self._session = Session(replay=self.path, stops=False)
         return self._session
 
     def _close(self, passed: bool | None) -> None:

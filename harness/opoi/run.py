@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -99,6 +100,11 @@ class Run:
         replay: Path | None = None,
         endpoints: Mapping[str, Capabilities] | None = None,
     ) -> None:
+        if (record or replay) and not settings.endpoints:
+            raise UsageError(
+                "there is nothing to record or replay: the models of this run are in its process",
+                fix="name an endpoint with --model URL; in replay the one that was recorded",
+            )
         self.path = path
         self.ledger = Ledger(path)
         meter = Meter(
@@ -106,6 +112,7 @@ class Run:
             most_calls=settings.max_calls,
             most_tokens=settings.max_tokens_total,
             before=self.ledger.spending,
+            note=self.ledger.note,
         )
         self.session = Session(most=settings.workers, meter=meter, record=record, replay=replay)
         self.endpoints = dict(endpoints or {})
@@ -251,13 +258,20 @@ class Run:
         keyed = ((item_key(stage, depends, item), item) for item in items())
         with self._timed(stage), self._booked(stage, output), Log(output, reuse=not self.force) as log:
             watch = self.progress.start(stage, total())
+            failures: Counter[str] = Counter()
+
+            def seen(result: Result | None) -> None:
+                watch.advance(result.notes if result else ("kept from before",))
+                if result and result.failure:
+                    failures[result.failure] += 1
+
             try:
                 order = work_through(
                     keyed,
                     do,
                     log,
                     concurrency=self.settings.workers,
-                    seen=lambda result: watch.advance(result.notes if result else ("kept from before",)),
+                    seen=seen,
                     probe=(lambda: self.check(asked, again=True)) if _can_be_checked(asked) else None,
                     say=self.progress.say,
                     halt=self.session.halt if self.settings.endpoints else None,
@@ -270,7 +284,7 @@ class Run:
         if receipt.failures == receipt.items > 0:
             raise EndpointError(
                 f"{stage}: the endpoint answered for none of {receipt.items} items",
-                why="each is recorded with its reason in " + str(output),
+                why=f"most often: {failures.most_common(1)[0][0]} (each is recorded in {output})",
                 fix=f"mend the endpoint, then: opoi run --resume --out {self.path}",
             )
         if receipt.failures:
@@ -293,12 +307,24 @@ class Run:
         finally:
             self.ledger.save(self.session.meter.spending, output, self.session.journalled)
 
+    def save_costs(self) -> None:
+        """Write down what was spent so far."""
+        if self.settings.endpoints and not self.session.replaying:
+            self.ledger.save(self.session.meter.spending)
+
+    def close(self) -> None:
+        """Close what is open: lines to endpoints, tapes, the ledger."""
+        self.session.close()
+        self.ledger.close()
+
     def check(self, models: Iterable[Model], *, again: bool = False) -> None:
         """Make sure that endpoints answer: once per model before work is begun, or again.
 
         Raises:
             EndpointError: One does not.
         """
+        if not again:
+            self.session.meter.stage = "probe"
         for model in models:
             check = getattr(model, "check", None)
             if check is not None and (again or model not in self._checked):

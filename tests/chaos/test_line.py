@@ -181,8 +181,9 @@ def test_any_row_of_faults_before_an_answer_ends_in_a_reply_or_a_fault_after_few
     row = data.draw(st.lists(st.sampled_from(FAULTS[streamed]), max_size=7))
     ended, tried = asked_through(row, streamed=streamed, retries=retries)
     last = next((index for index, fault in enumerate(row) if not fault.again), len(row))
-    assert tried == min(last, retries) + 1
-    if last == len(row) <= retries:
+    asked = 10 if retries else 0  # tries that a server asks for by naming a time do not count as retries
+    assert min(last, retries) + 1 <= tried <= min(last, retries + asked) + 1
+    if last == len(row) == tried - 1:
         assert isinstance(ended, Reply)
         assert (ended.content, ended.finish_reason) == ("hold", "stop")
     else:

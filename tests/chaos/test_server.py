@@ -35,6 +35,7 @@ KINDS = {
     Passing.HTTP_500: "server",
     Passing.HTTP_502: "server",
     Passing.HTTP_503: "server",
+    Passing.ERROR_EVENT: "server",
 }
 """All others are `garbage`: an answer that is none."""
 
@@ -109,7 +110,7 @@ def test_what_passes_ends_in_the_fault_that_it_is_or_in_the_answer(
         assert not caught.value.fatal
     assert {entry.paid for entry in chaos.tries} == {harmless}
     if not harmless:
-        assert {entry.number for entry in chaos.tries} == {0, 1, 2}
+        assert {0, 1, 2} <= {entry.number for entry in chaos.tries}  # more where it names a time to come back
 
 
 def test_no_byte_in_time_is_a_time_out(chaos: Chaos, model: EndpointModel) -> None:

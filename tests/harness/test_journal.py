@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,34 @@ def test_failures_are_not_kept(tmp_path: Path) -> None:
         with pytest.raises(EndpointFaultError):
             JournalLine(Counting(broken=True), shelf).post("/p", {}, label="1")
         assert shelf.journal.entries == 0
+
+
+def test_a_write_that_fails_midway_spoils_no_later_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if len(data) <= 20:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, bytes(data)[:-20])
+
+    with Journal(tmp_path / "j") as journal:
+        journal.add(b"a" * 16, "m", b"first")
+        monkeypatch.setattr("opoi.models.journal.os.write", full)
+        with pytest.raises(OSError, match="No space"):
+            journal.add(b"b" * 16, "m", b"lost")
+        monkeypatch.undo()
+        journal.add(b"c" * 16, "m", b"third")
+    with Journal(tmp_path / "j") as journal:
+        assert [paid.answer for paid in journal] == ["first", "third"]
+
+
+def test_the_same_server_elsewhere_is_the_same_server(tmp_path: Path) -> None:
+    shelf, here, there = Shelf(), Counting(), Counting()
+    there.where = Where("http://127.0.0.1:2/v1", "m", secret="")
+    with Journal(tmp_path / "j") as shelf.journal:
+        JournalLine(here, shelf).post("/p", {}, label="1")
+    with Journal(tmp_path / "j") as shelf.journal:
+        JournalLine(there, shelf).post("/p", {}, label="1")
+    assert there.asked == []

@@ -13,6 +13,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -22,7 +25,9 @@ from hypothesis import strategies as st
 
 from opoi.errors import EndpointError, UsageError
 from opoi.halting import Halt, HaltedError
+from opoi.models.endpoint.dialect import Dialect
 from opoi.models.endpoint.faults import EndpointFaultError, Where
+from opoi.models.endpoint.limiter import Limiter
 from opoi.models.endpoint.line import HttpLine
 from opoi.models.endpoint.model import EndpointModel, connect, list_models
 from opoi.models.endpoint.patience import Budget
@@ -357,14 +362,97 @@ def test_what_passes_is_tried_again_with_the_same_bytes_and_can_be_switched_off(
     server.post(CHAT).mock(side_effect=[flaw, flaw, good])
     assert make(retries=2, halt=halt).complete([TASK], (), seed=0).content == "third"
     assert {call.request.content for call in server.calls} == {server.calls[0].request.content}
-    assert len(halt.waits) == 2
     if isinstance(flaw, httpx.Response) and "retry-after" in flaw.headers:
-        assert all(7 <= wait <= 7.7 for wait in halt.waits)
+        assert 7 <= halt.waits[0] <= 7.7
+        assert max(halt.waits) <= 7.7
     else:
+        assert len(halt.waits) == 2
         assert 0.375 <= halt.waits[0] <= 0.5 < halt.waits[1] <= 1.0
     server.post(CHAT).mock(side_effect=[flaw, good])
     with pytest.raises(EndpointFaultError):
         make(retries=0).complete([TASK], (), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("code", "lower"), [(429, True), (503, True), (500, False), (502, False), (408, False)]
+)
+def test_only_too_much_to_do_makes_fewer_calls_at_once(
+    code: int, lower: bool, server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    limiter = Limiter(64, start=32)
+    server.post(CHAT).respond(code)
+    with pytest.raises(EndpointFaultError):
+        make(limiter=limiter).complete([TASK], (), seed=0)
+    assert (limiter.limit < 32) is lower
+
+
+def test_a_quota_that_comes_back_in_a_moment_is_waited_for(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    words = {"error": {"message": "You exceeded your current quota, please check your plan and billing."}}
+    server.post(CHAT).mock(
+        side_effect=[
+            httpx.Response(429, json=words, headers={"retry-after": "0.2"}),
+            httpx.Response(200, json=completion("later")),
+        ]
+    )
+    assert make(retries=1, halt=NoWait()).complete([TASK], (), seed=0).content == "later"
+
+
+def events(*objects: object) -> httpx.Response:
+    text = "".join(f"data: {json.dumps(each)}\n\n" for each in objects)
+    return httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
+
+
+def test_an_error_in_a_stream_counts_as_the_status_that_it_names(
+    server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    route = server.post(CHAT)
+    route.mock(return_value=events({"error": {"code": 400, "message": "maximum context length is 9"}}))
+    with pytest.raises(EndpointFaultError, match="longer than the model's context") as caught:
+        make(retries=2, halt=NoWait(), dialect=Dialect(stream=True)).complete([TASK], (), seed=0)
+    assert caught.value.kind == "request"
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize("levels", [600, 900, 3000])
+def test_a_stream_that_is_nested_too_deeply_is_a_fault(
+    levels: int, server: respx.MockRouter, make: Callable[..., EndpointModel]
+) -> None:
+    deep = "[" * levels + "]" * levels
+    text = 'data: {"choices": [{"index": 0, "delta": {"x": %s}, "finish_reason": "stop"}]}\n\n' % deep  # noqa: UP031 - braces
+    good = events({"choices": [{"index": 0, "delta": {"content": "ok"}, "finish_reason": "stop"}]})
+    bad = httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
+    server.post(CHAT).mock(side_effect=[bad, good])
+    model = make(retries=1, halt=NoWait(), dialect=Dialect(stream=True))
+    assert model.complete([TASK], (), seed=0).content in ("ok", "")
+
+
+class _Dripping(BaseHTTPRequestHandler):
+    """Sends an error whose body does not end, a byte at a time."""
+
+    def do_POST(self) -> None:
+        self.send_response(500)
+        self.send_header("content-length", "100000000")
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.02)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_an_error_that_does_not_end_is_given_up() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Dripping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        with connect(url, "tiny", api_key="k", timeout=0.1, retries=0) as model:
+            begun = time.monotonic()
+            with pytest.raises(EndpointFaultError, match="without an end"):
+                model.complete([TASK], (), seed=0)
+        assert time.monotonic() - begun < 10
+        server.shutdown()
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 422])
@@ -375,6 +463,30 @@ def test_what_does_not_pass_is_not_tried_again(
     with pytest.raises(EndpointFaultError):
         make(retries=5, halt=NoWait()).complete([TASK], (), seed=0)
     assert server.calls.call_count == 1
+
+
+def test_a_limit_on_requests_that_says_when_to_come_back_costs_no_call() -> None:
+    """Ten calls a second are let in; sixty are made by twenty threads, with retries for few."""
+    times: list[float] = []
+    lock = threading.Lock()
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        with lock:
+            now = time.monotonic()
+            if sum(now - at < 0.2 for at in times) >= 10:
+                return httpx.Response(429, headers={"retry-after-ms": "200"})
+            times.append(now)
+        return httpx.Response(200, json=completion("in"))
+
+    limiter, budget = Limiter(20, start=20), Budget()
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        model = connect(
+            BASE, "tiny", api_key="k", retries=1, http_client=client, limiter=limiter, budget=budget
+        )
+        with ThreadPoolExecutor(20) as pool:
+            replies = list(pool.map(lambda seed: model.complete([TASK], (), seed=seed), range(60)))
+    assert [reply.content for reply in replies] == ["in"] * 60
+    assert budget.left == 10
 
 
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(

@@ -121,6 +121,7 @@ TABLE: dict[str, tuple[object, ...]] = {
     "parallel_off": ("ignored", "honoured", "ignored", "ignored", "unknown"),
     "json_schema": ("enforced", "enforced", "ignored", "refused", "ignored"),
     "logprobs": (True, True, False, True, False),
+    "logprob_check": ("believed", "believed", "none", "believed", "none"),
     "top_logprobs": (20, 20, 0, 20, 0),
     "logprob_bytes": ("right", "empty", "none", "null", "none"),
     "seed": ("honoured", "honoured", "honoured", "honoured", "honoured"),
@@ -183,12 +184,15 @@ def test_two_probes_of_one_server_write_the_same_bytes(found: dict[str, Capabili
 # ---------------------------------------------------------------- cost and care
 
 
-@pytest.mark.parametrize("server", ["", *SERVERS])
+REQUESTS = {"": 24, "llama.cpp": 20, "vllm": 24, "transformers": 18, "llama-cpp-python": 22, "litellm": 17}
+
+
+@pytest.mark.parametrize("server", REQUESTS)
 def test_a_probe_is_about_twenty_requests_short_bounded_and_told_apart(server: str) -> None:
     told: list[str] = []
     with served(profile(server) if server else NEUTRAL) as line:
         calls = probe(line, "m", progress=told.append).calls
-    assert calls == len(line.sent) <= 24
+    assert calls == len(line.sent) == REQUESTS[server]
     assert len(told) == len(set(told)) > 8
     for path, body, _ in line.sent:
         assert len(json.dumps(body)) < 1500  # an overlong prompt kept one server at work for 97 s
@@ -364,11 +368,11 @@ def test_an_answer_that_is_longer_by_a_mark_or_two_is_no_answer_without_an_end(
 
 def test_tools_that_only_reach_the_prompt_are_told_from_tools_that_do_not() -> None:
     def silent(messages: Sequence[Message], tools: Sequence[ToolSpec], seed: int) -> Reply:
-        used = 10 + 20 * len(tools)
+        used = 10 + len("".join(tool.description for tool in tools)) // 4
         text = "I would rather talk of rivers."
         return Reply(content=text, usage=msgspec.structs.replace(Reply().usage, prompt_tokens=used))
 
-    with served(model=silent) as line:
+    with served(Quirks(named="ignored"), model=silent) as line:
         assert probe(line, "m").tools == "rendered"
     with served(Quirks(tools="ignored"), model=silent) as line:
         seen = probe(line, "m")
@@ -415,6 +419,196 @@ def test_refused_tools_are_offered_as_text() -> None:
         seen = probe(line, "m")
     assert (seen.tools, seen.tools_named) == ("refused", "refused")
     assert seen.dialect().tools == "text"
+
+
+# ---------------------------------------------------------------- servers that lie
+
+Lie = Callable[[dict[str, Any], dict[str, Any]], None]
+"""Changes an answer; takes the request, too."""
+
+
+class Lying(Watched):
+    """A line to a server that lies, and drops fields that never reach the model."""
+
+    def __init__(self, line: Line, lie: Lie, drops: Sequence[str] = ()) -> None:
+        super().__init__(line)
+        self._lie, self._drops = lie, drops
+
+    def post(self, path: str, body: dict[str, Any], *, label: str = "") -> bytes:
+        heeded = {key: value for key, value in body.items() if key not in self._drops}
+        answer = json.loads(super().post(path, heeded, label=label))
+        self._lie(body, answer)
+        return json.dumps(answer).encode()
+
+
+def own_entries(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The figures of a chat completion for what it generated."""
+    found = [choice.get("logprobs") for choice in answer["choices"] if "message" in choice]
+    return [entry for logprobs in found if logprobs for entry in logprobs["content"]]
+
+
+def every(value: float) -> Lie:
+    def lie(_: dict[str, Any], answer: dict[str, Any]) -> None:
+        for entry in own_entries(answer):
+            entry["logprob"] = value
+
+    return lie
+
+
+def one_above(_: dict[str, Any], answer: dict[str, Any]) -> None:
+    for entry in own_entries(answer)[3:4]:
+        entry["logprob"] = 0.5
+
+
+def listed(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Lie:
+    def lie(_: dict[str, Any], answer: dict[str, Any]) -> None:
+        for choice in answer["choices"]:
+            if "message" in choice and choice.get("logprobs"):
+                choice["logprobs"]["content"] = change(choice["logprobs"]["content"])
+
+    return lie
+
+
+ZZZ = {"token": "zzz", "logprob": -5.0, "bytes": None, "top_logprobs": []}
+
+
+@pytest.mark.parametrize(
+    ("lie", "check"),
+    [
+        (every(0.0), "alike"),
+        (every(-1.0), "alike"),
+        (every(3.0), "positive"),
+        (one_above, "positive"),
+        (listed(lambda entries: [{**ZZZ, "logprob": 5.0}]), "apart"),
+        (listed(lambda entries: [*entries, ZZZ]), "apart"),
+        (listed(lambda entries: [*entries[:5], ZZZ, *entries[5:]]), "apart"),
+        (listed(lambda entries: entries[:1]), "apart"),
+        (listed(lambda entries: entries[6:]), "apart"),
+        (listed(lambda entries: entries[::-1]), "apart"),
+        (listed(lambda entries: []), "none"),
+    ],
+)
+def test_figures_that_cannot_be_those_of_the_generated_tokens_give_no_tier(
+    lie: Lie, check: str, neutral: HttpLine
+) -> None:
+    seen = probe(Lying(neutral, lie, drops=["echo"]), "m")
+    assert (seen.logprobs, seen.logprob_check, seen.top_logprobs) == (False, check, 0)
+    assert (seen.scorers["prompt_logprobs"].verdict, seen.tier) == ("untested", Tier.T0)
+
+
+def test_figures_by_the_token_alone_are_believed_neither_of_given_nor_of_generated_text(
+    neutral: HttpLine,
+) -> None:
+    def table(_: dict[str, Any], answer: dict[str, Any]) -> None:
+        for entry in own_entries(answer):
+            entry["logprob"] = -float(1 + sum(entry["token"].encode()) % 9)
+        for place in answer.get("prompt_logprobs") or ():
+            for entry in (place or {}).values():
+                entry["logprob"] = -float(1 + sum(entry["decoded_token"].encode()) % 9)
+        for choice in answer["choices"]:
+            if "text" in choice and choice.get("logprobs"):
+                tokens = choice["logprobs"]["tokens"]
+                choice["logprobs"]["token_logprobs"] = [-float(1 + sum(t.encode()) % 9) for t in tokens]
+
+    class Ascii(Lying):
+        """Without the emoji, whose parts the two forms spell differently."""
+
+        def post(self, path: str, body: dict[str, Any], *, label: str = "") -> bytes:
+            return super().post(path, body, label=label).replace(b"\\ud83e\\udebf ", b"")
+
+    words = ScriptedModel(lambda messages, tools, seed: " ".join(WORDS[at] for at in (0, 1, 2, 3, 4, 5, 6)))
+    with running(words, name="m") as url:
+        line = HttpLine(url, "m", api_key="none", retries=0)
+        seen = probe(Ascii(line, table), "m")
+        line.close()
+    assert {way: scorer.verdict for way, scorer in seen.scorers.items()} == {
+        "prompt_logprobs": "blind",
+        "echo": "blind",
+    }
+    assert (seen.logprobs, seen.logprob_check, seen.tier) == (False, "blind", Tier.T0)
+
+
+def counted(count: Callable[[int, list[Any]], int]) -> Lie:
+    """Add to the tokens of prompts: by how many requests there were, and by the tools."""
+    requests = iter(range(1000))
+
+    def lie(body: dict[str, Any], answer: dict[str, Any]) -> None:
+        if answer.get("usage"):
+            answer["usage"]["prompt_tokens"] += count(next(requests), body.get("tools") or [])
+
+    return lie
+
+
+COUNTS: list[Callable[[int, list[Any]], int]] = [
+    lambda asked, tools: 100 * bool(tools),
+    lambda asked, tools: 50 * len(tools),
+    lambda asked, tools: asked,
+    lambda asked, tools: 40 * asked,
+    lambda asked, tools: 40 * asked + 100 * bool(tools),
+    lambda asked, tools: 100 * bool(tools) + asked % 2,
+    lambda asked, tools: 5 * len(json.dumps(tools)),
+]
+MADE_UP = '<tool_call>{"name": "left", "arguments": {"n": 1}}</tool_call>'
+
+
+@pytest.mark.parametrize("text", ["I would rather talk of rivers and of the moon.", MADE_UP])
+@pytest.mark.parametrize("count", COUNTS)
+def test_tools_that_are_counted_and_then_dropped_do_not_reach_the_model(
+    count: Callable[[int, list[Any]], int], text: str
+) -> None:
+    with served(model=[text]) as line:
+        lying = Lying(line, counted(count), drops=["tools", "tool_choice", "parallel_tool_calls"])
+        seen = probe(lying, "m")
+    assert (seen.tools, seen.dialect().tools) == ("ignored", "text")
+
+
+def test_growth_that_a_control_shows_too_is_not_that_of_the_tools() -> None:
+    drops = ["tools", "tool_choice", "parallel_tool_calls"]
+    with served(model=[MADE_UP]) as line:
+        growing = Lying(line, counted(lambda asked, tools: 40 * asked), drops)
+        assert probe(growing, "m").tools == "ignored"
+        assert [label for _, _, label in growing.sent].count("probe: plain again") == 1
+        steady = Lying(line, counted(lambda asked, tools: len(json.dumps(tools)) // 4), drops)
+        assert probe(steady, "m").tools == "raw"  # nobody could tell this one
+
+
+# ---------------------------------------------------------------- answers that are nested deeply
+
+DEEP = b"[" * 100_000 + b"1" + b"]" * 100_000
+BELOW = b"[" * 900 + b"1" + b"]" * 900
+"""So deep that it can be read, and not written again from a deep stack."""
+
+
+@pytest.mark.parametrize("value", [DEEP, BELOW, DEEP.replace(b"[", b'{"x":').replace(b"]", b"}")])
+@pytest.mark.parametrize(
+    ("key", "labels"),
+    [
+        ("id", None),
+        ("z", ("seed", "limit", "n", "json_schema", "stream", "tools", "named", "no tool", "logprobs")),
+        ("arguments", ("tools", "named", "one call")),
+        ("top_logprobs", ("logprobs", "self-test")),
+        ("reasoning", ("logprobs",)),
+        ("decoded_token", ("score",)),
+        ("tokens", ("score", "self-test")),
+    ],
+)
+def test_answers_that_are_nested_too_deeply_are_answers(
+    key: str, labels: tuple[str, ...] | None, value: bytes, neutral: HttpLine
+) -> None:
+    class Nested(Watched):
+        def post(self, path: str, body: dict[str, Any], *, label: str = "") -> bytes:
+            answer = super().post(path, body, label=label)
+            if labels is None or not label.removeprefix("probe: ").startswith(labels):
+                return answer
+            return answer.replace(b"{", b'{"%s":%s,' % (key.encode(), value), 4)
+
+        def get(self, path: str) -> bytes:
+            return super().get(path) and b'{"data": [{"id": "m"}, {"%s": %s}]}' % (key.encode(), value)
+
+    def from_below(frames: int) -> Capabilities:
+        return from_below(frames - 1) if frames else probe(Nested(neutral), "m")
+
+    assert from_below(300).model == "m"
 
 
 # ---------------------------------------------------------------- what the client does about traps

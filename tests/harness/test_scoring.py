@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from opoi.errors import UsageError
 from opoi.models.endpoint.faults import EndpointFaultError, Where
 from opoi.models.endpoint.line import HttpLine
-from opoi.models.endpoint.scoring import TokenLogprob, own_logprobs, scorable, score
-from opoi.models.endpoint.selftest import LARGEST, compare, judge, self_test
+from opoi.models.endpoint.scoring import Entry, TokenLogprob, own_logprobs, scorable, score, thoughts_of
+from opoi.models.endpoint.selftest import LARGEST, check_own, compare, judge, own_check, self_test
 from opoi.models.scripted import ScriptedModel
 from opoi.models.served.language import LanguageModel
 from opoi.models.served.quirks import Quirks, profile
@@ -376,6 +376,132 @@ def test_a_scorer_that_is_wrong_in_any_of_these_ways_is_seen_through(
     assert found.verdict == verdict
     assert found.tokens >= 4
     assert found.dropped == 0
+
+
+@pytest.mark.parametrize("way", ["echo", "prompt_logprobs"])
+def test_a_scorer_that_agrees_and_does_not_look_at_the_prompt_is_blind(way: Any, line: HttpLine) -> None:
+    class Table(Canned):
+        def post(self, path: str, body: dict[str, Any], *, label: str = "") -> bytes:
+            self.sent.append(body)
+            answer = json.loads(line.post(path, body, label=label))
+            for choice in answer["choices"]:
+                told = choice.get("logprobs") or {}
+                for entry in told.get("content") or ():
+                    entry["logprob"] = -len(entry["token"]) / 3
+                if "tokens" in told:
+                    told["token_logprobs"] = [-len(token) / 3 for token in told["tokens"]]
+            for place in answer.get("prompt_logprobs") or ():
+                for entry in (place or {}).values():
+                    entry["logprob"] = -len(entry["decoded_token"]) / 3
+            return json.dumps(answer).encode()
+
+    table = Table([])
+    found = self_test(table, "m", way, {"seed": 1})
+    assert (found.verdict, found.tokens >= 4) == ("blind", True)
+    assert len(table.sent) == {"echo": 3, "prompt_logprobs": 5}[way]  # nothing is generated a second time
+
+
+# ---------------------------------------------------------------- figures of generated text
+
+free = st.text("ab é🪿\n.", min_size=1, max_size=12)
+
+
+@st.composite
+def cut(draw: st.DrawFn, form: str) -> tuple[str, list[Entry]]:
+    """A text, and its bytes cut anywhere, with the bytes of tokens or without."""
+    text = draw(free)
+    raw = text.encode()
+    inner = draw(st.sets(st.integers(1, max(1, len(raw) - 1)), max_size=6))
+    places = sorted({0, len(raw), *(place for place in inner if place < len(raw))})
+    entries = []
+    for start, end in pairwise(places):
+        token, value = raw[start:end], -0.25 * (1 + len(entries))
+        shown = token.decode(errors="replace")
+        entries.append(Entry(token=shown, logprob=value, bytes=list(token) if form == "right" else None))
+    return text, entries
+
+
+whole = st.one_of(cut("right"), cut("null"))
+
+
+@given(made=whole, data=st.data())
+def test_tokens_of_a_text_add_up_to_it_wherever_it_is_cut(
+    made: tuple[str, list[Entry]], data: st.DataObject
+) -> None:
+    text, entries = made
+    assert check_own(entries, ["", text]) == "believed"
+    assert check_own(entries, [text.strip()]) == "believed"  # some servers strip what they send
+    marks = [Entry(token=mark, logprob=-9.0) for mark in ("<|im_end|>", "</s>", "", "[END]")]
+    end = data.draw(st.sampled_from(marks))
+    assert check_own([*entries, end], [text]) == "believed"
+    at = data.draw(st.integers(0, len(text)))
+    assert check_own(entries, [text[:at] + "z" + text[at:]]) == "apart"
+    assert check_own([*entries[:at], Entry(token="z", logprob=-1.0), *entries[at:]], [text]) == "apart"
+
+
+@given(made=whole, data=st.data())
+def test_figures_above_zero_or_all_alike_are_no_log_probabilities(
+    made: tuple[str, list[Entry]], data: st.DataObject
+) -> None:
+    text, entries = made
+    at = data.draw(st.integers(0, len(entries) - 1))
+    above = [msgspec.structs.replace(each) for each in entries]
+    above[at].logprob = data.draw(st.floats(0.001, 50))
+    assert check_own(above, [text]) == "positive"
+    above[at].logprob = 1e-6  # rounding
+    assert check_own(above, [text]) == "believed"
+    value = data.draw(st.floats(-20, 0))
+    alike = [msgspec.structs.replace(each, logprob=value) for each in entries]
+    assert check_own(alike, [text]) == ("alike" if len(entries) > 2 else "believed")
+
+
+@pytest.mark.parametrize(
+    "tokens_and_bytes",
+    [
+        [("A ", [65, 32]), ("", []), ("", []), ("🪿", [240, 159, 170, 191])],  # told with the last part
+        [("A ", None), ("\\xf0", []), ("\\x9f", []), ("\\xaa", []), ("\\xbf", [])],
+        [("A ", None), ("<0xF0>", None), ("<0x9F>", None), ("<0xAA>", None), ("<0xBF>", None)],
+        [("A", None), ("bytes: \\xf0\\x9f", None), ("bytes:\\xaa\\xbf", None)],
+        [("ĠA", [65]), ("Ġ", [32]), ("x", [240, 159]), ("y", [170, 191])],
+    ],
+)
+def test_parts_of_characters_are_allowed_as_servers_write_them(
+    tokens_and_bytes: list[tuple[str, list[int] | None]],
+) -> None:
+    entries = [
+        Entry(token=token, logprob=-float(at), bytes=raw) for at, (token, raw) in enumerate(tokens_and_bytes)
+    ]
+    assert check_own(entries, ["A🪿" if entries[0].token == "A" else "A 🪿"]) == "believed"
+    assert check_own(entries, ["A then"]) == "apart"  # parts stand for nothing that is ASCII
+
+
+def test_bytes_count_where_there_are_some_and_have_to_be_bytes() -> None:
+    wrong = [Entry(token="a", logprob=-1.0, bytes=[98]), Entry(token="b", logprob=-2.0, bytes=[98])]
+    assert check_own(wrong, ["ab"]) == "apart"
+    for byte in (256, -1, 10**30):
+        assert check_own([Entry(token="a", logprob=-1.0, bytes=[byte])], ["a"]) == "apart"
+
+
+def test_thoughts_that_are_told_beside_the_content_stand_before_it() -> None:
+    tokens = ["<think>", "\n", "Hm", ".", "\n", "</think>", "\n\n", "So", " it", "<|im_end|>"]
+    entries = [{"token": token, "logprob": -float(at)} for at, token in enumerate(tokens)]
+    message = {"role": "assistant", "content": "So it", "reasoning_content": "Hm."}
+    choice = {"message": message, "logprobs": {"content": entries}}
+    assert own_check(json.dumps({"choices": [choice]}).encode(), "So it") == "believed"
+    assert thoughts_of(json.dumps({"choices": [choice]}).encode()) == "Hm."
+    message["reasoning_content"] = ["no text"]
+    assert own_check(json.dumps({"choices": [choice]}).encode(), "So it") == "apart"
+    assert thoughts_of(b"[" * 100_000) == ""
+    assert own_check(b"[" * 100_000, "") == "none"
+
+
+def test_only_the_beginning_of_an_endless_answer_is_followed() -> None:
+    entries = [Entry(token=f"{at} ", logprob=-float(at)) for at in range(3000)]
+    text = "".join(entry.token for entry in entries)
+    assert check_own(entries, [text]) == "believed"
+    assert check_own(entries, ["x" + text]) == "apart"
+    parts = [Entry(token="", logprob=-float(at)) for at in range(100_000)]
+    assert check_own(parts, ["é" * 100_000]) == "believed"  # at no great cost
 
 
 def test_three_texts_are_tried_before_the_test_is_called_unclear(line: HttpLine) -> None:

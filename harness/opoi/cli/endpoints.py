@@ -82,7 +82,7 @@ def costs(*, folder: Path, prices: Path | None, as_json: bool) -> None:
         click.echo(_json(spending))
         return
     if not spending:
-        click.echo("no endpoint was asked: the models of this run were in its process")
+        click.echo("no calls are booked: the models of this run were in its process, or on a tape")
         return
     from rich.console import Console
 
@@ -129,7 +129,8 @@ def serve(*, port: int, suite: str, persona: str, model_name: str, quirks: str, 
 
     def ready(url: str) -> None:
         click.echo(f"serving {model.name} at {url}", err=True)
-        click.echo(f"try: opoi run --model {url}", err=True)
+        named = "" if suite == "ads" else f"--suite {suite} "
+        click.echo(f"try: opoi run {named}--model {url}", err=True)
 
     serve_model(
         model,

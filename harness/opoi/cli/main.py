@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 _RESUME = "\nstopped; what is finished is kept: go on with --resume --out DIR"
-_STOPPED = dict.fromkeys(("leaks", "rules"), "\nstopped; nothing was written") | {
+_STOPPED = dict.fromkeys(("leaks", "rules", "probe", "agree"), "\nstopped; nothing was written") | {
     "clean": "\nstopped; files are written whole or not at all, and the stage of a run goes on where it was"
 }
 """What an interrupt leaves, by command."""

@@ -47,7 +47,7 @@ def run(
         settings = merge({}, values)
         folder = out or _free_folder(settings.suite, settings.n, settings.seed)
         this = Run.create(folder, settings, progress=progress, record=record, replay=replay)
-    with closing(this.session):
+    with closing(this):
         run_all(this, ask=not resume)
     _show(this)
 
@@ -102,7 +102,7 @@ def carry_out_stage(
         this = Run.create(folder, merge({}, values), progress=progress)
     else:
         this = Run.open(folder, values, progress=progress, force=force, record=record, replay=replay)
-    with closing(this.session):
+    with closing(this):
         carry_out(this, [name])
     if name == "report":
         _show(this)

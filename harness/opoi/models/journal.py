@@ -3,8 +3,9 @@
 A run that was stopped or killed amid an item takes the item up again from its beginning, and finds the calls
 it made before in the journal: nothing is paid for twice. An answer is in the journal before it is used.
 
-One line per answer: `{"key": ..., "model": ..., "answer": ...}`. The key is a digest of URL, path, label and
-request; the requests themselves, which grow with the conversation, are not kept.
+One line per answer: `{"key": ..., "model": ..., "answer": ...}`. The key is a digest of path, label and
+request, not of the URL: the same server may come up elsewhere. The requests themselves, which grow with the
+conversation, are not kept.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Journal:
         self._places: dict[bytes, tuple[int, int]] = {}
         self._unsynced = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        os.ftruncate(self._descriptor, self._scan())
+        self._end = self._scan()
+        os.ftruncate(self._descriptor, self._end)
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +113,14 @@ class Journal:
         """Append an answer, in one write."""
         line = _encode(Paid(key=key.hex(), model=model, answer=answer.decode())) + b"\n"
         with self._lock:
-            view = memoryview(line)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            try:
+                view = memoryview(line)
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            except BaseException:
+                os.ftruncate(self._descriptor, self._end)  # the next answer must not follow half a line
+                raise
+            self._end += len(line)
             self.entries += 1
             self._unsynced += 1
             if self._unsynced >= _SYNC_EVERY:
@@ -163,7 +170,7 @@ class JournalLine:
         journal = self._shelf.journal
         if journal is None or not label:
             return self._line.post(path, body, label=label)
-        asked = _encode((self.where.url, path, label, body))
+        asked = _encode((path, label, body))
         key = blake2b(asked, digest_size=16).digest()
         answer = journal.find(key)
         if answer is None:

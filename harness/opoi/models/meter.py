@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -87,6 +87,7 @@ class Meter:
         most_calls: Calls that may be sent in all; 0 for any number.
         most_tokens: Tokens after which no call is begun; those under way may go beyond. 0 for any number.
         before: What was spent before; it counts towards the limits.
+        note: Told of stage and model before each request is sent.
 
     Attributes:
         stage: The stage that calls are booked to.
@@ -94,12 +95,19 @@ class Meter:
     """
 
     def __init__(
-        self, halt: Halt, *, most_calls: int = 0, most_tokens: int = 0, before: Spending | None = None
+        self,
+        halt: Halt,
+        *,
+        most_calls: int = 0,
+        most_tokens: int = 0,
+        before: Spending | None = None,
+        note: Callable[[str, str], None] | None = None,
     ) -> None:
         self.stage = ""
         self.halt = halt
         self._most_calls = most_calls
         self._most_tokens = most_tokens
+        self._note = note
         self._lock = threading.Lock()
         self._spent = {stage: dict(models) for stage, models in (before or {}).items()}
         every = [spent for models in self._spent.values() for spent in models.values()]
@@ -121,6 +129,8 @@ class Meter:
             self._hold(self._most_calls, self._total.calls, "calls", "--max-calls")
             self._hold(self._most_tokens, self._total.tokens, "tokens", "--max-tokens-total")
             self.halt.check()
+            if self._note is not None:
+                self._note(self.stage, model)
             self._add(model, Spent(calls=1))
 
     def _hold(self, most: int, spent: int, what: str, option: str) -> None:

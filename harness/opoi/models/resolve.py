@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from opoi.errors import OpoiError, PluginError, UsageError
 from opoi.models.endpoint.dialect import Dialect
-from opoi.models.endpoint.faults import Where
+from opoi.models.endpoint.faults import EndpointFaultError
 from opoi.models.endpoint.hiding import Key
 from opoi.models.endpoint.lines import Line
 from opoi.models.session import Session
@@ -108,7 +108,7 @@ def _stand_in(suite: Suite | None, persona: str, reference: str) -> Model:
 
 
 def _endpoint(url: str, settings: ModelSettings, session: Session, dialect: Dialect | None) -> Model:
-    from opoi.models.endpoint.model import EndpointModel, list_models
+    from opoi.models.endpoint.model import EndpointModel
 
     url = checked_url(url)
     key = Key("") if session.replaying else _key(url, settings)
@@ -116,14 +116,14 @@ def _endpoint(url: str, settings: ModelSettings, session: Session, dialect: Dial
     def line(name: str) -> Line:
         return session.line(url, name, key=key, timeout=settings.timeout, retries=settings.retries)
 
-    name = settings.name or _only(list_models(asked := line("")), asked.where)
+    name = settings.name or _only_model(line(""))
     return EndpointModel(
         line(name),
         name,
         temperature=settings.temperature,
         max_tokens=settings.max_tokens,
         dialect=dialect or plain_dialect(settings),
-        halt=session.halt,
+        halt=session.halt if session.stops else None,
     )
 
 
@@ -144,13 +144,21 @@ def _key(url: str, settings: ModelSettings) -> Key:
     )
 
 
-def _only(names: tuple[str, ...], where: Where) -> str:
+def _only_model(line: Line) -> str:
+    from opoi.models.endpoint.model import list_models
+
+    try:
+        names = list_models(line)
+    except EndpointFaultError as fault:
+        if fault.kind in ("server", "garbage"):  # not every server lists its models
+            fault.fix = f"name the model: --model-name NAME; or {fault.fix}"
+        raise
     if len(names) == 1:
         return names[0]
     raise UsageError(
-        f"which model of {where.url}?",
-        why=where.quote(f"it offers: {', '.join(names)}") if names else "it lists none",
-        fix="set the model's name",
+        f"which model of {line.where.url}?",
+        why=line.where.quote(f"it offers: {', '.join(names)}") if names else "it lists none",
+        fix="name the model: --model-name NAME",
     )
 
 

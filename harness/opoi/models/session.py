@@ -13,7 +13,7 @@ from opoi.models.endpoint.faults import Where
 from opoi.models.endpoint.hiding import Key
 from opoi.models.endpoint.lines import Line
 from opoi.models.journal import Journal, JournalLine, Shelf
-from opoi.models.meter import Meter, Spent, tokens_of
+from opoi.models.meter import Meter, tokens_of
 from opoi.models.tape import RecordingLine, ReplayLine, Tape
 
 __all__ = ["Session"]
@@ -30,8 +30,10 @@ class Session:
         meter: Counts calls and holds limits; brings the flag that stops the run.
         record: Tape on which every request and its answer is kept; one that exists is continued.
         replay: Tape from which every request is answered.
+        stops: An endpoint that is beyond use stops everything, as in a run; else only the call fails.
 
     Attributes:
+        stops: As given.
         halt: Set to stop the run in order.
         meter: What was spent.
         replaying: Whether a tape stands for the endpoints.
@@ -49,11 +51,13 @@ class Session:
         meter: Meter | None = None,
         record: Path | None = None,
         replay: Path | None = None,
+        stops: bool = True,
     ) -> None:
         if record and replay:
             raise UsageError("a run is either recorded or replayed", fix="give --record or --replay")
         self.meter = meter or Meter(Halt())
         self.halt: Halt = self.meter.halt
+        self.stops = stops
         self.replaying = replay is not None
         self.journalled = 0
         self._most = most
@@ -108,7 +112,7 @@ class Session:
         self.meter.stage, self.journalled = name, counted
         with Journal(journal) as opened:
             for paid in islice(opened, counted, None):
-                self.meter.add(paid.model, Spent(calls=1) + tokens_of(paid.answer.encode()))
+                self.meter.add(paid.model, tokens_of(paid.answer.encode()))
             self._shelf.journal = opened
             try:
                 yield

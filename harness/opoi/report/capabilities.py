@@ -34,7 +34,16 @@ _SCORES = {
     "shifted": "one token off: not used",
     "wrong": "disagrees with what the endpoint gives as it generates: not used",
     "unclear": "too few tokens could be compared, or too like ones: not used",
+    "blind": "the same figures after another prompt: not used",
     "untested": "there are no log-probabilities of generated tokens to compare with: not used",
+}
+
+
+_OWN = {
+    "apart": "the tokens do not add up to the text: not used",
+    "positive": "figures above 0: not used",
+    "alike": "all figures are the same: not used",
+    "blind": _SCORES["blind"],
 }
 
 
@@ -134,8 +143,10 @@ def _stream_rows(found: Capabilities) -> Iterator[Row]:
 
 
 def _score_rows(found: Capabilities) -> Iterator[Row]:
-    top = f"with up to {found.top_logprobs} alternatives" if found.logprobs else "none"
-    yield "log-probabilities", top, ""
+    check = found.logprob_check
+    found_so = check if check in _OWN else "none"
+    top = f"with up to {found.top_logprobs} alternatives" if found.logprobs else found_so
+    yield "log-probabilities", top, _OWN.get(check, "")
     if found.logprobs:
         yield "bytes of tokens", found.logprob_bytes, ""
     ways: tuple[tuple[Way, str], ...] = (

@@ -12,7 +12,7 @@ from opoi.models.endpoint.dialect import Dialect
 from opoi.types import Tier
 from opoi.types.base import Value
 
-__all__ = ["Capabilities", "Field", "Scorer", "Way"]
+__all__ = ["Capabilities", "Field", "OwnCheck", "Scorer", "Way"]
 
 Way = Literal["prompt_logprobs", "echo"]
 """How a given text is scored: by chat completions with `prompt_logprobs`, or by completions with `echo`."""
@@ -20,22 +20,33 @@ Way = Literal["prompt_logprobs", "echo"]
 Field = Literal["honoured", "ignored", "refused", "unknown"]
 """What becomes of a field of a request. `unknown`: the answers do not tell."""
 
+OwnCheck = Literal["believed", "apart", "positive", "alike", "blind", "none"]
+"""Whether what an endpoint gives for its own tokens can be log-probabilities of them.
+
+`apart`: the tokens do not add up to the text. `positive`: a figure is above 0. `alike`: more than two tokens
+all have the same figure. `blind`: the same figures come for the same text after another prompt. `none`:
+there are no figures.
+"""
+
 
 class Scorer(Value, frozen=True, kw_only=True, omit_defaults=False):
     """Whether one way of scoring given texts is to be believed.
 
     Attributes:
-        verdict: `untested`: the endpoint gives no log-probabilities of what it generates to compare with.
+        verdict: `untested`: the endpoint gives no log-probabilities of what it generates to compare with,
+            or none that can be (`OwnCheck`).
             `refused`: the request was. `absent`: the answer had no scores. `believed`: it gave the
             log-probabilities that it gave when it generated the same tokens. `shifted`: it gave them one
-            token off. `wrong`: they differ. `unclear`: too few tokens to compare, or so alike that a
-            shift would not show.
+            token off. `wrong`: they differ. `blind`: they agree, and are the same after another prompt.
+            `unclear`: too few tokens to compare, or so alike that a shift would not show.
         tokens: How many tokens were compared.
         dropped: How many tokens were generated that a reading of the text gives otherwise: they cannot
             be scored by text.
     """
 
-    verdict: Literal["believed", "refused", "absent", "shifted", "wrong", "unclear", "untested"] = "untested"
+    verdict: Literal["believed", "refused", "absent", "shifted", "wrong", "blind", "unclear", "untested"] = (
+        "untested"
+    )
     tokens: int = 0
     dropped: int = 0
 
@@ -51,8 +62,8 @@ class Capabilities(Value, frozen=True, kw_only=True, omit_defaults=False):
         context: Most tokens of prompt and answer, as the list of models tells; None where it does not.
             It is never tried out: one server worked on an overlong prompt for minutes.
         tools: What becomes of offered tools. `parsed`: calls came back as `tool_calls`. `raw`: they came
-            as `<tool_call>` text. `rendered`: no call, but the prompt grew by them. `ignored`: there is
-            no sign of them. `refused`: the request was.
+            as `<tool_call>` text. `rendered`: no call, but the prompt grew by them, and grew more by
+            longer ones. `ignored`: there is no sign of them. `refused`: the request was.
         tools_named: A `tool_choice` that names a tool. `broken`: the tool is called with arguments that
             are no JSON object.
         tools_named_finish: Finish reason of an answer with a call to such a request, `""` where there was
@@ -61,7 +72,8 @@ class Capabilities(Value, frozen=True, kw_only=True, omit_defaults=False):
         parallel: Several calls in one answer were seen; None where not even one call was.
         parallel_off: `parallel_tool_calls: false`; `unknown` where several calls were never seen.
         json_schema: `response_format` with a schema: `enforced`, `ignored` or `refused`.
-        logprobs: Log-probabilities of generated tokens come on request.
+        logprobs: Log-probabilities of generated tokens come on request, and can be what they are said to be.
+        logprob_check: What was seen of that: `believed`, `none`, or why those that came are not.
         top_logprobs: How many alternatives to a token came, of the 20 that may be asked for.
         logprob_bytes: The `bytes` of tokens add up to the text (`right`), are `empty` or `null` somewhere,
             do not add up (`wrong`), or there are none to look at (`none`).
@@ -95,6 +107,7 @@ class Capabilities(Value, frozen=True, kw_only=True, omit_defaults=False):
     parallel_off: Field = "unknown"
     json_schema: Literal["enforced", "ignored", "refused"] = "ignored"
     logprobs: bool = False
+    logprob_check: OwnCheck = "none"
     top_logprobs: int = 0
     logprob_bytes: Literal["right", "empty", "null", "wrong", "none"] = "none"
     seed: Field = "unknown"

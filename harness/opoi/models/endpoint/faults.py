@@ -186,17 +186,24 @@ class Where:
             fix="look for text that is not valid Unicode, e.g. half of a surrogate pair",
         )
 
-    def status(self, code: int, body: bytes, location: str = "") -> EndpointFaultError:
-        """The server answered with an HTTP status that is not success."""
-        fault = self._of_status(code, self.quote(said_in(body)), location)
+    def status(self, code: int, body: bytes, location: str = "", *, wait: bool = False) -> EndpointFaultError:
+        """The server answered with an HTTP status that is not success.
+
+        Args:
+            code: The status.
+            body: Its body.
+            location: Where it points, if it does.
+            wait: It names a time after which to ask again.
+        """
+        fault = self._of_status(code, self.quote(said_in(body)), location, wait=wait)
         fault.form = form_of(body)
         return fault
 
-    def _of_status(self, code: int, said: str, location: str) -> EndpointFaultError:
+    def _of_status(self, code: int, said: str, location: str, *, wait: bool) -> EndpointFaultError:
         if code in (401, 403):
             return self._key(code, said)
         if code == 429:
-            return self._rate(said)
+            return self._rate(said, wait=wait)
         if code in (404, 405):
             return self._missing(code, said)
         if 300 <= code < 400:
@@ -224,16 +231,17 @@ class Where:
         )
 
     def _key(self, code: int, said: str) -> EndpointFaultError:
+        given = "check the key in the environment variable named by `api_key_env`, and what it may access"
         return EndpointFaultError(
             f"{self.url} does not accept the key ({_name(code)})",
             kind="key",
             why=said,
-            fix="check the key in the environment variable named by `api_key_env`, and what it may access",
+            fix=given if self.hider.active else f"no key was given, or a placeholder; {given}",
             fatal=True,
         )
 
-    def _rate(self, said: str) -> EndpointFaultError:
-        spent = "quota" in said.lower() or "billing" in said.lower()
+    def _rate(self, said: str, *, wait: bool) -> EndpointFaultError:
+        spent = not wait and ("quota" in said.lower() or "billing" in said.lower())
         return EndpointFaultError(
             f"{self.url} is limiting requests ({_name(429)})",
             kind="rate",

@@ -47,6 +47,7 @@ class Limiter:
         self._lock = threading.Lock()
         self._waiting: deque[_Waiter] = deque()
         self._in_use = 0
+        self._until = float("-inf")
 
     @property
     def limit(self) -> int:
@@ -73,6 +74,16 @@ class Limiter:
             HaltedError: On entering: the run is being stopped. Told within about 0.2 s.
         """
         return Slot(self, halt)
+
+    def rest(self, seconds: float) -> None:
+        """Let no call begin for so long: the endpoint named a time after which to come back."""
+        with self._lock:
+            self._until = max(self._until, self._clock() + seconds)
+
+    @property
+    def resting(self) -> float:
+        """For how many seconds no call should begin; 0 or less for none."""
+        return self._until - self._clock()
 
     # ------------------------------------------------------------ used by Slot
 
@@ -143,12 +154,16 @@ class Slot:
     A call that ends with an exception teaches nothing, unless it was marked as congested.
     """
 
-    __slots__ = ("_begun", "_congested", "_halt", "_limiter")
+    __slots__ = ("_begun", "_congested", "_halt", "_limiter", "_void")
 
     def __init__(self, limiter: Limiter, halt: Halt) -> None:
         self._limiter = limiter
         self._halt = halt
-        self._congested = False
+        self._congested = self._void = False
+
+    def unused(self) -> None:
+        """Say that no call was made: there is nothing to learn."""
+        self._void = True
 
     def congested(self) -> None:
         """Say that the endpoint has too much to do: 429, 503, or no answer in time."""
@@ -161,5 +176,5 @@ class Slot:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        learn = self._congested or kind is None
+        learn = self._congested or (kind is None and not self._void)
         self._limiter._give(self._begun, congested=self._congested, learn=learn)

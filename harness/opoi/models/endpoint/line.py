@@ -1,9 +1,10 @@
 """One connection to one endpoint through the official client, with patience for what passes.
 
-Each try is bounded in time and size. What may pass (a broken connection, a time-out, 408, 409, 425, 429,
-5xx, a torn stream, an answer that is none) is tried again after a wait; the wait ends at once when the run
-is stopped. The client's own retries are switched off: it does not see torn streams or unusable answers,
-disregards waits of over a minute, sleeps through Ctrl-C, and keeps no budget over calls.
+Each answer is bounded in time and size, once its headers are there. What may pass (a broken connection, a
+time-out, 408, 409, 425, 429, 5xx, a torn stream, an answer that is none) is tried again after a wait; the
+wait ends at once when the run is stopped. The client's own retries are switched off: it does not see torn
+streams or unusable answers, disregards waits of over a minute, sleeps through Ctrl-C, and keeps no budget
+over calls.
 
 `openai` is imported when the first line is made, not before.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import random
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from opoi.halting import Halt
 from opoi.models.endpoint.faults import EndpointFaultError, Where
 from opoi.models.endpoint.hiding import Key, LogFilter
 from opoi.models.endpoint.limiter import Limiter
-from opoi.models.endpoint.patience import Budget, TooLongError, wait_of
+from opoi.models.endpoint.patience import Budget, TooLongError, asked_wait, wait_of
 from opoi.models.endpoint.streams import StreamError, events_of, gather
 from opoi.models.endpoint.toolcalls import take_raw_calls
 from opoi.models.meter import Meter
@@ -47,7 +48,11 @@ _LONGEST = 10
 _CONNECTIONS = 1100
 """Most at once; all of them are kept."""
 
-_CONGESTED = ("rate", "timeout", "server")
+_ASKED = 10
+"""Tries of one call, besides its retries, that an endpoint may ask for by naming a time to come back."""
+
+_CONGESTED = (429, 503)
+"""Statuses that say that there is too much to do; a time-out says the same."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -99,7 +104,15 @@ class HttpLine:
         if own:
             http = _library_of(openai)
             limits = http.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-            client = http.Client(limits=limits, trust_env=not is_loopback(url))
+            hooks = {"response": [_bounding(http, timeout)]}
+            try:
+                client = http.Client(limits=limits, trust_env=not is_loopback(url), event_hooks=hooks)
+            except (ImportError, ValueError, OSError) as error:
+                raise UsageError(
+                    "a connection cannot be made as the environment says",
+                    why=str(error),
+                    fix="check the proxy variables (ALL_PROXY, HTTPS_PROXY ...) and SSL_CERT_FILE",
+                ) from error
         self.where = Where(url, model, secret=api_key.reveal())
         self._timeout = timeout
         self._retries = retries
@@ -139,36 +152,63 @@ class HttpLine:
     def _patiently(self, once: Callable[[], bytes | _Failed], meter: Meter) -> bytes:
         """Try until there is an answer, or nothing more can be hoped for."""
         model = self.where.model
-        for attempt in range(self._retries + 1):
-            with self._limiter.slot(self._halt) as slot:
-                meter.begin(model)
-                outcome = once()
-                if isinstance(outcome, _Failed) and outcome.fault.kind in _CONGESTED:
-                    slot.congested()
+        tries = asked = 0
+        while True:
+            outcome = self._in_turn(once, meter)
             if not isinstance(outcome, _Failed):
                 self._budget.earn()
                 meter.book(model, outcome)
                 return outcome
             meter.failed(model)
-            fault = outcome.fault
-            if not fault.again or attempt == self._retries:
+            if not outcome.fault.again or not self._retries:
                 break
-            wait = self._wait(attempt, outcome)
+            draw = random.random()  # noqa: S311 - it spreads load, and no result depends on it
+            if outcome.asked is not None and asked < _ASKED:
+                asked += 1  # it says when: that is no reason to give up, nor for anybody else to ask before
+                wait = self._asked_wait(outcome, draw)
+            elif tries < self._retries:
+                wait = self._own_wait(tries, outcome, draw)
+                tries += 1
+            else:
+                break
             if wait is None:
                 break
             self._halt.pause(wait)
-        raise fault
+        raise outcome.fault
 
-    def _wait(self, attempt: int, failed: _Failed) -> float | None:
-        """Return how many seconds to wait before another try; None for no other try, as the fault tells."""
-        draw = random.random()  # noqa: S311 - it spreads load, and no result depends on it
+    def _in_turn(self, once: Callable[[], bytes | _Failed], meter: Meter) -> bytes | _Failed:
+        """Try once there is a place; before that, wait as long as anybody was told to."""
+        rests = 0
+        while True:
+            resting = self._limiter.resting
+            if resting > 0:
+                rests += 1
+                self._halt.pause(resting)
+            with self._limiter.slot(self._halt) as slot:
+                if self._limiter.resting > 0 and rests < _ASKED:  # somebody was told while this one queued
+                    slot.unused()
+                    continue
+                meter.begin(self.where.model)
+                outcome = once()
+                if isinstance(outcome, _Failed) and outcome.congested:
+                    slot.congested()
+            return outcome
+
+    def _asked_wait(self, failed: _Failed, draw: float) -> float | None:
+        """Return how long the endpoint asks to wait, and hold back all calls to it; None for too long."""
         try:
-            wait = wait_of(attempt, failed.headers, draw, datetime.now(UTC))
+            wait = wait_of(0, failed.headers, draw, datetime.now(UTC))
         except TooLongError as error:
             failed.fault.add(str(error))
             return None
+        if failed.congested:
+            self._limiter.rest(wait)
+        return wait
+
+    def _own_wait(self, tries: int, failed: _Failed, draw: float) -> float | None:
+        """Return how long to wait where nobody says, None where all calls together tried too often."""
         if self._budget.take():
-            return wait
+            return wait_of(tries, {}, draw, datetime.now(UTC))
         failed.fault.add("not tried again: of late too many calls needed another try")
         return None
 
@@ -180,13 +220,13 @@ class HttpLine:
         **options: object,
     ) -> bytes | _Failed:
         """Send once. A fault is returned, not raised, so that no request with a key hangs on it."""
-        ends = time.monotonic() + _LONGEST * self._timeout
+        answer = b""
         try:
             response = send(
                 path, cast_to=httpx.Response, stream=True, stream_cls=self._openai.Stream, **options
             )
             try:
-                pieces = self._pieces(response, ends)
+                pieces = _bounded(response.iter_bytes(), self._timeout)
                 whole = "json" in response.headers.get("content-type", "")  # not every server streams
                 gathered = streamed and not whole
                 answer = _encode(gather(events_of(pieces))) if gathered else b"".join(pieces)
@@ -209,9 +249,11 @@ class HttpLine:
         except UnicodeEncodeError as error:
             return _Failed(self.where.unsendable(error.reason))
         except StreamError as error:
-            return _Failed(self.where.torn(str(error)))
+            return self._torn(error)
         except ValueError as error:
             return _Failed(self.where.garbage(str(error), answer))
+        except RecursionError:
+            return _Failed(self.where.garbage("it is nested too deeply", answer))
         return answer
 
     def _spread(self, completion: bytes, *, chat: bool) -> bool:
@@ -226,19 +268,17 @@ class HttpLine:
         return self.where.hider.text(said) != said
 
     def _refused(self, error: openai.APIStatusError) -> _Failed:
-        told = error.response
-        fault = self.where.status(told.status_code, told.content, told.headers.get("location", ""))
-        return _Failed(fault, told.headers)
+        told, code = error.response, error.response.status_code
+        wait = asked_wait(told.headers, datetime.now(UTC)) is not None
+        fault = self.where.status(code, told.content, told.headers.get("location", ""), wait=wait)
+        return _Failed(fault, told.headers, congested=code in _CONGESTED)
 
-    def _pieces(self, response: httpx.Response, ends: float) -> Iterator[bytes]:
-        size = 0
-        for piece in response.iter_bytes():
-            size += len(piece)
-            if size > MOST_BYTES:
-                raise _Endless(f"over {MOST_BYTES >> 20} MB of one answer")
-            if time.monotonic() > ends:
-                raise _Endless(f"bytes came, but no end within {_LONGEST * self._timeout:g} s")
-            yield piece
+    def _torn(self, error: StreamError) -> _Failed:
+        """A stream that cannot be used, or one that reports an error as a status would."""
+        code = error.code or 0
+        if not 400 <= code < 600:
+            return _Failed(self.where.torn(str(error)))
+        return _Failed(self.where.status(code, str(error).encode()), congested=code in _CONGESTED)
 
     def _timed_out(self, error: openai.APITimeoutError) -> EndpointFaultError:
         if type(error.__cause__).__name__ == "ConnectTimeout":
@@ -261,9 +301,51 @@ class HttpLine:
 class _Failed:
     """A try that gave no answer: its fault, and the headers that may say when to try again."""
 
-    def __init__(self, fault: EndpointFaultError, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        fault: EndpointFaultError,
+        headers: Mapping[str, str] | None = None,
+        *,
+        congested: bool = False,
+    ) -> None:
         self.fault = fault
         self.headers = headers or {}
+        self.congested = congested or fault.kind == "timeout"
+        self.asked = asked_wait(self.headers, datetime.now(UTC))
+
+
+def _bounding(http: Any, timeout: float) -> Callable[[Any], None]:  # noqa: ANN401 - one of two libraries
+    """Return a hook that bounds what will be read of a response, the body of an error included.
+
+    It must not know the line: the client that holds it outlives a line that was forgotten.
+    """
+
+    class Bounded(http.SyncByteStream):  # type: ignore[misc]  # its base is known when it runs
+        def __init__(self, stream: Any) -> None:  # noqa: ANN401 - of the same library
+            self._stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            return _bounded(self._stream, timeout)
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def bound(response: Any) -> None:  # noqa: ANN401 - of the same library
+        response.stream = Bounded(response.stream)
+
+    return bound
+
+
+def _bounded(pieces: Iterable[bytes], timeout: float) -> Iterator[bytes]:
+    ends = time.monotonic() + _LONGEST * timeout
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > MOST_BYTES:
+            raise _Endless(f"over {MOST_BYTES >> 20} MB of one answer")
+        if time.monotonic() > ends:
+            raise _Endless(f"bytes came, but no end within {_LONGEST * timeout:g} s")
+        yield piece
 
 
 class _Endless(Exception):  # noqa: N818 - never leaves this module

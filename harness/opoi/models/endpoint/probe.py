@@ -1,4 +1,4 @@
-"""What an endpoint can do, found out with about 20 cheap requests of a few tokens each.
+"""What an endpoint can do, found out with 17 to 25 cheap requests of a few tokens each.
 
 Whatever comes back from a question is an answer: a refusal, a failure, or a field that has no effect. Only an
 endpoint that cannot do the first plain request, or that goes away, is an error. No request is longer than a
@@ -8,7 +8,8 @@ list of models and never tried out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from opoi.models.endpoint.asker import Answer, Asker
@@ -27,7 +28,7 @@ from opoi.models.endpoint.questions import (
     stops,
 )
 from opoi.models.endpoint.scoring import Entry, entries_of
-from opoi.models.endpoint.selftest import self_test
+from opoi.models.endpoint.selftest import own_check, self_test
 from opoi.models.endpoint.toolcalls import take_raw_calls
 from opoi.types import Reply, ToolSpec, Usage
 from opoi.wire import encode_tool
@@ -89,7 +90,10 @@ def probe(
     scores, generated = _logprobs(asker, settings)
     found |= scores
     tell("scores of given texts")
-    found["scorers"] = _scorers(asker, settings, generated)
+    scorers = _scorers(asker, settings, generated)
+    found["scorers"] = scorers
+    if scorers["prompt_logprobs"].verdict == "blind":  # and what it generates has the same figures
+        found |= {"logprobs": False, "logprob_check": "blind"}
     tell("errors")
     found["errors"] = _errors(asker)
     return Capabilities(model=model, calls=asker.calls, **found)
@@ -121,6 +125,19 @@ _OFFER = [
     encode_tool(ToolSpec(name=name, description=f"Go {name}, n steps.", parameters=_NUMBER))
     for name in ("left", "right")
 ]
+_LARGER = [
+    encode_tool(ToolSpec(name=name, description=f"Go {name}, n steps. {more}", parameters=_NUMBER))
+    for name, more in (
+        ("left", "The path begins at the old mill, crosses a wooden bridge, and ends where two hedges meet."),
+        ("right", "Here the ground is soft after rain, so walk slowly, count aloud, and keep near the wall."),
+    )
+]
+"""The same tools in more words: a prompt that they reach grows more by them."""
+
+_SIZES = {"small": _OFFER, "large": _LARGER}
+_OFFERS = (("small", _OFFER), ("large", _LARGER), ("small", _OFFER))
+"""What is offered with each of `_SEEDS`."""
+
 _RIGHT = {"type": "function", "function": {"name": "right"}}
 
 
@@ -146,25 +163,51 @@ def _tools(asker: Asker, without: Usage) -> dict[str, Any]:
 def _offered(asker: Asker, without: Usage) -> tuple[dict[str, Any], dict[str, Any]]:
     """Offer tools until a call is seen, a few times at most; return how the call was had, too.
 
-    A weak model calls a tool now and then only, and one server breaks where it writes half of a call.
+    A weak model calls a tool now and then only, and one server breaks where it writes half of a call. A call
+    that comes as text may be made up: it counts where the prompt grew by the tools, or is not counted.
     """
-    best = "refused"
-    for seed in _SEEDS:
-        fields = {"seed": seed} if "seed" in asker.sampling else {}
-        answer = asker.chat(CALL_LEFT, most=_LONG, label=f"tools {seed}", tools=_OFFER, **fields)
+    best, raw = "refused", None
+    prompts: dict[str, int] = {}
+    for seed, (size, tools) in zip(_SEEDS, _OFFERS, strict=True):
+        fields = {"tools": tools, **({"seed": seed} if "seed" in asker.sampling else {})}
+        answer = asker.chat(CALL_LEFT, most=_LONG, label=f"tools {seed}", **fields)
         if isinstance(answer, EndpointFaultError):
             if answer.kind == "unreadable":  # it looks for calls, and could not make sense of one
                 return {"tools": "parsed"}, {}
             continue
         reply, calls = answer.reply, take_raw_calls(answer.reply).tool_calls
-        told = min(reply.usage.prompt_tokens, without.prompt_tokens) > 0
-        grown = told and reply.usage.prompt_tokens > without.prompt_tokens
+        prompts[size] = reply.usage.prompt_tokens
+        best = "ignored"
         if reply.tool_calls:
             return {"tools": "parsed", "parallel": len(calls) > 1}, fields
-        if "<tool_call>" in reply.content and (grown or not told):  # else it made the tool up
-            return {"tools": "raw", "parallel": len(calls) > 1}, fields
-        best = "rendered" if grown else "ignored"
-    return {"tools": best}, {}
+        if raw is None and "<tool_call>" in reply.content:
+            raw = {"tools": "raw", "parallel": len(calls) > 1}, fields
+        if raw and not min(reply.usage.prompt_tokens, without.prompt_tokens) > 0:
+            return raw
+        if raw and len(prompts) == len(_SIZES):
+            break
+    if not _grows(asker, without.prompt_tokens, prompts):
+        return {"tools": best}, {}
+    return raw or ({"tools": "rendered"}, {})
+
+
+def _grows(asker: Asker, without: int, prompts: Mapping[str, int]) -> bool:
+    """Return whether prompts grew by the tools, and by nothing else.
+
+    They have to grow more by longer tools, by about as much as these are longer; and a control, the question
+    without tools asked again, must not have grown at all.
+
+    Args:
+        asker: Asks.
+        without: Tokens of the question without tools, 0 where they are not told.
+        prompts: Tokens of the question with each offer.
+    """
+    small, large = prompts.get("small", 0), prompts.get("large", 0)
+    longer = len(json.dumps(_LARGER)) - len(json.dumps(_OFFER))
+    if not 0 < without < small or not longer / 16 <= large - small <= 2 * longer:
+        return False
+    control = asker.chat(CALL_LEFT, label="plain again")
+    return not isinstance(control, EndpointFaultError) and 0 < control.reply.usage.prompt_tokens <= without
 
 
 def _named(asker: Asker) -> dict[str, Any]:
@@ -183,7 +226,7 @@ def _named(asker: Asker) -> dict[str, Any]:
 
 def _none(asker: Asker, calling: dict[str, Any]) -> str:
     """Forbid tools to a model that has called one."""
-    answer = asker.chat(CALL_LEFT, most=_LONG, label="no tool", tools=_OFFER, tool_choice="none", **calling)
+    answer = asker.chat(CALL_LEFT, most=_LONG, label="no tool", tool_choice="none", **calling)
     if isinstance(answer, EndpointFaultError):
         return "refused"
     if answer.reply.tool_calls:
@@ -193,9 +236,7 @@ def _none(asker: Asker, calling: dict[str, Any]) -> str:
 
 def _one_call(asker: Asker, calling: dict[str, Any]) -> str:
     """Forbid several calls to a model that has made several."""
-    answer = asker.chat(
-        CALL_LEFT, most=_LONG, label="one call", tools=_OFFER, parallel_tool_calls=False, **calling
-    )
+    answer = asker.chat(CALL_LEFT, most=_LONG, label="one call", parallel_tool_calls=False, **calling)
     if isinstance(answer, EndpointFaultError):
         return "refused"
     return "ignored" if len(take_raw_calls(answer.reply).tool_calls) > 1 else "honoured"
@@ -212,11 +253,13 @@ def _logprobs(asker: Asker, settings: dict[str, Any]) -> tuple[dict[str, Any], A
             break
     else:
         return {}, None
+    check = own_check(answer.body, answer.reply.content)
+    if check != "believed":
+        return {"logprob_check": check}, None
     entries = entries_of(answer.body)
-    if not entries:
-        return {}, None
     return {
         "logprobs": True,
+        "logprob_check": check,
         "top_logprobs": max(len(entry.top_logprobs or ()) for entry in entries),
         "logprob_bytes": _bytes_of(entries, answer.reply),
     }, answer

@@ -38,7 +38,7 @@ def list_offers(asker: Asker) -> dict[str, Any]:
         entries = msgspec.json.decode(body, type=_Listing).data
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {"listing": "failed"}
-    names = tuple(str(entry.get("id", "")) for entry in entries)
+    names = tuple(name if isinstance(name := entry.get("id"), str) else "" for entry in entries)
     own = [entry for entry in entries if entry.get("id") == asker.model]
     return {
         "listing": "ok" if names else "empty",

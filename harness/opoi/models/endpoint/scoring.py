@@ -37,6 +37,7 @@ __all__ = [
     "scorable",
     "score",
     "text_of",
+    "thoughts_of",
 ]
 
 
@@ -76,8 +77,14 @@ class _Content(Struct):
     content: list[Entry] | None = None
 
 
+class _Thinking(Struct):
+    reasoning_content: Any = None
+    reasoning: Any = None
+
+
 class _ChatChoice(Struct):
     logprobs: _Content | None = None
+    message: _Thinking | None = None
 
 
 class _Chat(Struct):
@@ -122,12 +129,27 @@ def entries_of(body: bytes) -> list[Entry]:
 
     Each has `token`, `logprob`, `bytes` (None where the server gives none) and `top_logprobs`.
     """
+    choice = _chat_choice(body)
+    return choice.logprobs.content or [] if choice and choice.logprobs else []
+
+
+def thoughts_of(body: bytes) -> str:
+    """Return what a chat completion holds as reasoning beside its content, `""` where there is none.
+
+    Its tokens stand before those of the content where log-probabilities are given.
+    """
+    choice = _chat_choice(body)
+    message = choice.message if choice else None
+    found = (message.reasoning_content, message.reasoning) if message else ()
+    return next((text for text in found if isinstance(text, str)), "")
+
+
+def _chat_choice(body: bytes) -> _ChatChoice | None:
     try:
-        chat = msgspec.json.decode(body, type=_Chat)
+        choices = msgspec.json.decode(body, type=_Chat).choices
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
-    found = chat.choices[0].logprobs if chat.choices else None
-    return found.content or [] if found else []
+        return None
+    return choices[0] if choices else None
 
 
 def own_logprobs(body: bytes) -> tuple[TokenLogprob, ...]:

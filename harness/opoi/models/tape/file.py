@@ -99,6 +99,8 @@ class Tape:
                 path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT if write else os.O_RDONLY, 0o644)
         except FileNotFoundError as error:
+            if write:
+                raise ArtefactError(f"the tape {path} cannot be opened", why=str(error)) from error
             raise ArtefactError(f"there is no tape {path}", fix="record one first, with --record") from error
         except OSError as error:
             raise ArtefactError(f"the tape {path} cannot be opened", why=str(error)) from error
