@@ -23,7 +23,7 @@ LAYERS = [
     ["report"],
     ["planting"],
     ["lab"],
-    ["casting", "ledger"],
+    ["casting", "ledger", "manifest"],
     ["run"],
     ["preflight"],
     ["stages"],

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 
 from opoi.casting import Casting
 from opoi.errors import ArtefactError, EndpointError, UsageError
 from opoi.executor import Result, work_through
 from opoi.halting import Halt
 from opoi.ledger import Ledger
+from opoi.manifest import SCHEMA, Manifest, versions
 from opoi.models.endpoint.capabilities import Capabilities
 from opoi.models.meter import Meter
 from opoi.models.session import Session
@@ -35,14 +33,11 @@ from opoi.store import (
     item_key,
     load_receipt,
     publish,
-    write_atomic,
 )
 
-__all__ = ["Manifest", "Run"]
+__all__ = ["Run"]
 
 T = TypeVar("T")
-
-_LIBRARIES = ("opoi", "numpy", "msgspec", "openai", "httpx", "google-re2", "sentencex")
 
 _COMMAND = {
     "scenarios": "scenarios",
@@ -56,24 +51,6 @@ _COMMAND = {
     "report.html": "report",
 }
 """First word of a stage's name -> the command that carries it out."""
-
-
-class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `manifest.json` holds.
-
-    Attributes:
-        schema: Name and version of this format.
-        settings: Every setting in full, as a settings file could hold it.
-        resolved: What those that name something come down to, defaults of strategies and models included.
-        versions: What made the run.
-        endpoints: What each endpoint can do, by `opoi.casting.endpoint_key`.
-    """
-
-    schema: str
-    settings: Settings
-    resolved: dict[str, Any]
-    versions: dict[str, str]
-    endpoints: dict[str, Capabilities] = {}
 
 
 class Run:
@@ -152,17 +129,7 @@ class Run:
         Raises:
             ArtefactError: There is no run in the folder, or its manifest cannot be read.
         """
-        place = path / "manifest.json"
-        try:
-            manifest = msgspec.json.decode(place.read_bytes(), type=Manifest)
-        except FileNotFoundError as error:
-            raise ArtefactError(
-                f"there is no run in {path}",
-                why="it holds no manifest.json",
-                fix="start one with: opoi run --out DIR, or opoi scenarios DIR",
-            ) from error
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ArtefactError(f"{place} cannot be read", why=str(error), fix="undo the edit") from error
+        manifest = Manifest.load(path)
         settings = merge(msgspec.to_builtins(manifest.settings), changes or {}, taken_up=True)
         run = cls(path, settings, endpoints=manifest.endpoints, **options)
         run.opened = manifest.settings
@@ -171,13 +138,13 @@ class Run:
     def save_manifest(self) -> None:
         """Write the manifest."""
         manifest = Manifest(
-            schema="opoi.manifest/1",
+            schema=SCHEMA,
             settings=self.settings,
             resolved=self.cast.resolved(),
-            versions=_versions(),
+            versions=versions(),
             endpoints=self.endpoints,
         )
-        write_atomic(self.path / "manifest.json", [msgspec.json.format(encode(manifest), indent=2), b"\n"])
+        manifest.save(self.path)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -450,13 +417,3 @@ def _is_content(entry: Path) -> bool:
 
 def _can_be_checked(models: Iterable[Model]) -> bool:
     return any(hasattr(model, "check") for model in models)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -12,9 +12,8 @@ over calls.
 from __future__ import annotations
 
 import random
-import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from msgspec import Struct
 
 from opoi.errors import UsageError
 from opoi.halting import Halt
+from opoi.models.endpoint.bounds import EndlessError, bounded, bounding
 from opoi.models.endpoint.faults import EndpointFaultError, Where
 from opoi.models.endpoint.hiding import Key, LogFilter
 from opoi.models.endpoint.limiter import Limiter
@@ -37,13 +37,7 @@ from opoi.wire import decode_reply
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["MOST_BYTES", "HttpLine"]
-
-MOST_BYTES = 64 * 2**20
-"""A longer answer is no answer: the server does not come to an end."""
-
-_LONGEST = 10
-"""A try may take so many times the time-out in all, however steadily bytes come."""
+__all__ = ["HttpLine"]
 
 _CONNECTIONS = 1100
 """Most at once; all of them are kept."""
@@ -104,7 +98,7 @@ class HttpLine:
         if own:
             http = _library_of(openai)
             limits = http.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-            hooks = {"response": [_bounding(http, timeout)]}
+            hooks = {"response": [bounding(http, timeout)]}
             try:
                 client = http.Client(limits=limits, trust_env=not is_loopback(url), event_hooks=hooks)
             except (ImportError, ValueError, OSError) as error:
@@ -226,7 +220,7 @@ class HttpLine:
                 path, cast_to=httpx.Response, stream=True, stream_cls=self._openai.Stream, **options
             )
             try:
-                pieces = _bounded(response.iter_bytes(), self._timeout)
+                pieces = bounded(response.iter_bytes(), self._timeout)
                 whole = "json" in response.headers.get("content-type", "")  # not every server streams
                 gathered = streamed and not whole
                 answer = _encode(gather(events_of(pieces))) if gathered else b"".join(pieces)
@@ -244,7 +238,7 @@ class HttpLine:
             return self._refused(error)
         except self._broken as error:
             return _Failed(self._disconnected(error))
-        except _Endless as error:
+        except EndlessError as error:
             return _Failed(self.where.endless(str(error)))
         except UnicodeEncodeError as error:
             return _Failed(self.where.unsendable(error.reason))
@@ -312,44 +306,6 @@ class _Failed:
         self.headers = headers or {}
         self.congested = congested or fault.kind == "timeout"
         self.asked = asked_wait(self.headers, datetime.now(UTC))
-
-
-def _bounding(http: Any, timeout: float) -> Callable[[Any], None]:  # noqa: ANN401 - one of two libraries
-    """Return a hook that bounds what will be read of a response, the body of an error included.
-
-    It must not know the line: the client that holds it outlives a line that was forgotten.
-    """
-
-    class Bounded(http.SyncByteStream):  # type: ignore[misc]  # its base is known when it runs
-        def __init__(self, stream: Any) -> None:  # noqa: ANN401 - of the same library
-            self._stream = stream
-
-        def __iter__(self) -> Iterator[bytes]:
-            return _bounded(self._stream, timeout)
-
-        def close(self) -> None:
-            self._stream.close()
-
-    def bound(response: Any) -> None:  # noqa: ANN401 - of the same library
-        response.stream = Bounded(response.stream)
-
-    return bound
-
-
-def _bounded(pieces: Iterable[bytes], timeout: float) -> Iterator[bytes]:
-    ends = time.monotonic() + _LONGEST * timeout
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > MOST_BYTES:
-            raise _Endless(f"over {MOST_BYTES >> 20} MB of one answer")
-        if time.monotonic() > ends:
-            raise _Endless(f"bytes came, but no end within {_LONGEST * timeout:g} s")
-        yield piece
-
-
-class _Endless(Exception):  # noqa: N818 - never leaves this module
-    """An answer does not come to an end."""
 
 
 def _library_of(client: Any) -> Any:  # noqa: ANN401 - one of two modules with the same names
