@@ -329,6 +329,9 @@ def test_costs_are_told_by_stage_arm_and_model(heard: Heard, tmp_path: Path, opo
         assert spent[name]["m"]["calls"] == sum(usage.get("calls", 0) for usage in usages)
         for field in ("prompt_tokens", "completion_tokens"):
             assert spent[name]["m"][field] == sum(usage.get(field, 0) for usage in usages)
+        assert spent[name]["m"]["cost"] == pytest.approx(
+            (spent[name]["m"]["prompt_tokens"] * 2.5 + spent[name]["m"]["completion_tokens"] * 10) / 1e6
+        )
     table = opoi("costs", tmp_path / "r", "--prices", prices)[1]
     total = sum(
         models["m"]["prompt_tokens"] * 2.5 + models["m"]["completion_tokens"] * 10

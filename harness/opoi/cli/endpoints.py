@@ -79,7 +79,9 @@ def costs(*, folder: Path, prices: Path | None, as_json: bool) -> None:
         settings = merge(msgspec.to_builtins(settings), {"prices": read_table(prices)})
     spending = Ledger(folder).spending
     if as_json:
-        click.echo(_json(spending))
+        from opoi.report.costs import with_costs
+
+        click.echo(_json(with_costs(spending, settings.prices)))
         return
     if not spending:
         click.echo("no calls are booked: the models of this run were in its process, or on a tape")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from opoi.models.meter import Price, Spending, Spent
 from opoi.report.tables import MISSING, Cell, Table, visible
 
-__all__ = ["cost_of", "cost_table"]
+__all__ = ["cost_of", "cost_table", "with_costs"]
 
 _MILLION = 1_000_000
 
@@ -15,6 +17,20 @@ _MILLION = 1_000_000
 def cost_of(spent: Spent, price: Price) -> float:
     """Return what tokens cost, in the currency of the price."""
     return (spent.prompt_tokens * price.input + spent.completion_tokens * price.output) / _MILLION
+
+
+def with_costs(spending: Spending, prices: Mapping[str, Price]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the spending as plain values, with `cost` for each model that has a price."""
+    return {
+        stage: {
+            model: {
+                **msgspec.structs.asdict(spent),
+                **({"cost": cost_of(spent, prices[model])} if model in prices else {}),
+            }
+            for model, spent in models.items()
+        }
+        for stage, models in spending.items()
+    }
 
 
 def cost_table(spending: Spending, prices: Mapping[str, Price]) -> Table:
