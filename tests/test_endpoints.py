@@ -345,8 +345,11 @@ def test_costs_are_told_by_stage_arm_and_model(heard: Heard, tmp_path: Path, opo
 
 
 def started(*words: object) -> subprocess.Popen[bytes]:
-    """Start the command in a process of its own."""
-    main = [sys.executable, "-c", "from opoi.cli import main; main()"]
+    """Start the command in a process of its own, which hears Ctrl-C even where its parent does not."""
+    heard = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # also in the background
+    )
+    main = [sys.executable, "-c", heard + "from opoi.cli import main; main()"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([*main, *map(str, words)], **quiet)
 
