@@ -70,6 +70,8 @@ from opoi.types import (
     Verdict,
 )
 
+pytestmark = pytest.mark.xdist_group("escapes")  # one worker builds what they share
+
 Command = Callable[..., tuple[int, str]]
 
 STEERING = (
