@@ -50,8 +50,8 @@ from opoi.settings import Settings, merge
 from opoi.store import encode, read
 from opoi.types import Cleaned, Outcome, Scenario, Trace
 
-SCENARIOS = int(os.environ.get("OPOI_CHAOS_SCENARIOS", "40"))
-KILLS = int(os.environ.get("OPOI_CHAOS_KILLS", "2"))
+SCENARIOS = int(os.environ.get("OPOI_CHAOS_SCENARIOS", "60"))
+KILLS = int(os.environ.get("OPOI_CHAOS_KILLS", "4"))
 
 ARMS = ("base", "opoi", "opcd")
 WORK = 777  # most tokens of an answer: by it the server tells the work from probes and checks

@@ -70,8 +70,6 @@ from opoi.types import (
     Verdict,
 )
 
-pytestmark = pytest.mark.xdist_group("escapes")  # one worker builds what they share
-
 Command = Callable[..., tuple[int, str]]
 
 STEERING = (

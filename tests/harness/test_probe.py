@@ -30,8 +30,6 @@ from opoi.rollout import rollout
 from opoi.seeds import Stream
 from opoi.types import UNREADABLE, Message, Reply, Scenario, Tier, ToolCall, ToolSpec
 
-pytestmark = pytest.mark.xdist_group("probe")  # one worker builds what they share
-
 SERVERS = ("llama.cpp", "vllm", "transformers", "llama-cpp-python", "litellm")
 WORDS = [
     "water",
