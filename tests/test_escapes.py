@@ -341,7 +341,7 @@ def test_no_table_steers_the_terminal(text: str, width: int) -> None:
         readings_table([reading]),
     ]
     for table in tables:
-        shown = printed(lambda console, table=table: print_table(table, console), width)  # type: ignore[misc]
+        shown = printed(lambda console, table=table: print_table(table, console), width)
         assert safe(shown)
     assert flat(visible(text)) in flat(printed(lambda console: print_table(tables[0], console)))
     results = results_with(text)
@@ -493,7 +493,7 @@ class Asked(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
-        status, answer = self.server.answer(self.path, body)  # type: ignore[attr-defined]
+        status, answer = self.server.answer(self.path, body)
         raw = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(raw)))
@@ -510,7 +510,7 @@ Answer = Callable[[str, dict[str, Any]], tuple[int, object]]
 def serving(answer: Answer) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
     server.daemon_threads = True
-    server.answer = answer  # type: ignore[attr-defined]
+    server.answer = answer
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -151,7 +151,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}"
         )
         self.key = self.headers.get("authorization", "").removeprefix("Bearer ")
-        self.server.answer(self)  # type: ignore[attr-defined]
+        self.server.answer(self)
 
     do_GET = do_POST  # noqa: N815 - the contract of http.server
 
@@ -317,7 +317,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
 def agent(url: str, **settings: object) -> Model:
     """Return a model at an endpoint; no frame that a traceback of this shows holds the key itself."""
     given = {"name": "m", "api_key_env": VAR, "retries": 0, "timeout": 20.0, **settings}
-    return resolve_model(url, suite=None, settings=ModelSettings(**given), session=Session())  # type: ignore[arg-type]
+    return resolve_model(url, suite=None, settings=ModelSettings(**given), session=Session())
 
 
 def failure(url: str, **settings: object) -> OpoiError:

@@ -207,7 +207,7 @@ def _entity(world):
     return f"cmp_{world.focus.id}"
 
 
-def _agree(world, evidence, prior=MIXED, slack=0.1):
+def _agree(world, evidence, prior=MIXED, slack=0.05):
     """Agree to the cent, and to a share of what rounding log-likelihoods to 2**-20 could do at most."""
     found, slow = expected(world.focus, evidence, prior), _slowly(world.focus, evidence, prior)
     sold = sum(count for _, _, count in evidence.segments)

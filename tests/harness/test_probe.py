@@ -721,7 +721,7 @@ class Switched:
 @pytest.fixture(scope="module")
 def switched() -> Iterator[tuple[Switched, Callable[[], HttpLine]]]:
     quirks = Switched()
-    with running(ScriptedModel(script), name="m", quirks=quirks) as url:  # type: ignore[arg-type]
+    with running(ScriptedModel(script), name="m", quirks=quirks) as url:
         lines: list[HttpLine] = []
 
         def line() -> HttpLine:
