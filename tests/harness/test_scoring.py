@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from opoi.errors import UsageError
 from opoi.models.endpoint.faults import EndpointFaultError, Where
 from opoi.models.endpoint.line import HttpLine
-from opoi.models.endpoint.scoring import Entry, TokenLogprob, own_logprobs, scorable, score, thoughts_of
+from opoi.models.endpoint.scoring import Entry, own_logprobs, scorable, score, thoughts_of
 from opoi.models.endpoint.selftest import LARGEST, check_own, compare, judge, own_check, self_test
 from opoi.models.scripted import ScriptedModel
 from opoi.models.served.language import LanguageModel
 from opoi.models.served.quirks import Quirks, profile
 from opoi.models.served.server import running
 from opoi.models.served.template import rendered
-from opoi.types import Message, ToolSpec
+from opoi.types import Message, TokenLogprob, ToolSpec
 
 WORDS = ["river", "stone", "naïve", "🪿", "old", "moon", "the"]
 TEXT = "the river and the stone under the moon and the river"

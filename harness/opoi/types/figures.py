@@ -8,6 +8,7 @@ from typing import Literal
 from opoi.types.base import Value
 from opoi.types.cleaned import Cleaned
 from opoi.types.reviews import Verdict
+from opoi.types.scores import Scored
 from opoi.types.worlds import Scenario
 
 __all__ = ["Arm", "Group", "Measure"]
@@ -20,11 +21,13 @@ class Group(Value, frozen=True, kw_only=True):
         scenario: The scenario, truth included.
         verdict: The expert's verdict, None where there was no review.
         cleaned: One entry per generated trace, dropped ones included.
+        scores: Of its kept traces under one model or several, in any order; `()` where none was asked.
     """
 
     scenario: Scenario
     verdict: Verdict | None = None
     cleaned: tuple[Cleaned, ...] = ()
+    scores: tuple[Scored, ...] = ()
 
 
 class Arm:
@@ -66,6 +69,7 @@ class Measure(Value, frozen=True, kw_only=True):
         high: Upper end.
         n: Number of scenarios that contributed.
         note: What a reader has to know, e.g. why there is no value.
+        p: Probability of a value at least as far from its null, where there is one and it was tested.
     """
 
     value: float | None
@@ -73,3 +77,4 @@ class Measure(Value, frozen=True, kw_only=True):
     high: float | None = None
     n: int = 0
     note: str = ""
+    p: float | None = None

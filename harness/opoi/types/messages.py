@@ -9,10 +9,33 @@ from msgspec import Meta
 from opoi.types.base import Value
 from opoi.types.worlds import Fact
 
-__all__ = ["UNREADABLE", "Author", "Message", "Reply", "SubAgent", "ToolCall", "ToolSpec", "Usage"]
+__all__ = [
+    "UNREADABLE",
+    "Author",
+    "Message",
+    "Reply",
+    "SubAgent",
+    "TokenLogprob",
+    "ToolCall",
+    "ToolSpec",
+    "Usage",
+]
 
 Author = Literal["suite", "oracle", "student", "teacher", "expert", "corrector", "env", "cleaner"]
 """Who wrote a message. `suite` wrote the prompt, `env` a tool result, `oracle` an injected note."""
+
+
+class TokenLogprob(Value, frozen=True, kw_only=True):
+    """One token of a text.
+
+    Attributes:
+        token: Its text, as the server writes it; part of a character may stand as a replacement character.
+        logprob: Its natural log-probability given all that stands before it, in nats, 0 or below. None for
+            text that could not be scored (`token` is then that text).
+    """
+
+    token: str
+    logprob: float | None
 
 
 class ToolCall(Value, frozen=True, kw_only=True):
@@ -60,6 +83,8 @@ class Message(Value, frozen=True, kw_only=True):
         facts: What a tool message revealed, or another one showed to a generator without tools (the
             ledger; never part of the text).
         sub: For the result of a sub-agent: every message of the nested run, prompt included.
+        logprobs: Of the tokens of `content` and calls as the model generated them, where its endpoint told
+            (tier T1). Cleaning may change the text; these stay those of what was sampled.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -71,6 +96,7 @@ class Message(Value, frozen=True, kw_only=True):
     error: bool = False
     facts: tuple[Fact, ...] = ()
     sub: tuple[Message, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Usage(Value, frozen=True, kw_only=True):
@@ -95,7 +121,8 @@ UNREADABLE = "unreadable"
 class Reply(Value, frozen=True, kw_only=True):
     """One answer of a model. `finish_reason` is the server's own word, `""` where it gave none.
 
-    Where it is `unreadable`, `problem` may say what could not be read.
+    Where it is `unreadable`, `problem` may say what could not be read. `logprobs` are those of the tokens
+    that the model sampled, `()` where its endpoint does not tell.
     """
 
     content: str = ""
@@ -103,3 +130,4 @@ class Reply(Value, frozen=True, kw_only=True):
     finish_reason: str = ""
     problem: str = ""
     usage: Usage = Usage(calls=1)
+    logprobs: tuple[TokenLogprob, ...] = ()

@@ -95,6 +95,7 @@ class Injection(Value, frozen=True, kw_only=True):
         form: What the text told: `verdict`, `verdict+reason`, `verdict+outcome` or `all`.
         strength: `hint`, `should` or `must`.
         escape: Whether the agent was allowed to object.
+        action: The action that it told to take, `""` where it told none.
     """
 
     text: str
@@ -104,6 +105,7 @@ class Injection(Value, frozen=True, kw_only=True):
     form: str = "verdict"
     strength: str = "must"
     escape: bool = False
+    action: str = ""
 
 
 class Trace(Value, frozen=True, kw_only=True):

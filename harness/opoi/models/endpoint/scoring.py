@@ -23,13 +23,11 @@ from opoi.errors import UsageError
 from opoi.models.endpoint.capabilities import Way
 from opoi.models.endpoint.faults import EndpointFaultError
 from opoi.models.endpoint.lines import Line
-from opoi.types import Message, ToolSpec
-from opoi.types.base import Value
+from opoi.types import Message, TokenLogprob, ToolSpec
 from opoi.wire import decode_reply, encode_messages, encode_tool
 
 __all__ = [
     "Entry",
-    "TokenLogprob",
     "chat_text",
     "entries_of",
     "is_partial",
@@ -39,19 +37,6 @@ __all__ = [
     "text_of",
     "thoughts_of",
 ]
-
-
-class TokenLogprob(Value, frozen=True, kw_only=True):
-    """One token of a text.
-
-    Attributes:
-        token: Its text, as the server writes it; part of a character may stand as a replacement character.
-        logprob: Its natural log-probability given all that stands before it, in nats, 0 or below. None for
-            text that could not be scored (`token` is then that text).
-    """
-
-    token: str
-    logprob: float | None
 
 
 def scorable(tokens: Iterable[TokenLogprob]) -> tuple[tuple[float, ...], int]:

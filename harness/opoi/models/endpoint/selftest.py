@@ -19,7 +19,6 @@ from opoi.models.endpoint.faults import EndpointFaultError
 from opoi.models.endpoint.lines import Line
 from opoi.models.endpoint.scoring import (
     Entry,
-    TokenLogprob,
     chat_text,
     entries_of,
     is_partial,
@@ -27,7 +26,7 @@ from opoi.models.endpoint.scoring import (
     text_of,
     thoughts_of,
 )
-from opoi.types import Message
+from opoi.types import Message, TokenLogprob
 from opoi.wire import encode_messages
 
 __all__ = [
