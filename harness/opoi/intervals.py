@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "area", "area_interval", "area_p", "fisher_p", "rounded", "wilson", "wins"]
+__all__ = [
+    "Floats",
+    "area",
+    "area_interval",
+    "area_p",
+    "fisher_p",
+    "rounded",
+    "t_quantile",
+    "wilson",
+    "wins",
+]
 
 Floats = npt.NDArray[np.float64]
 
 Z95 = 1.959963984540054
 _HALVINGS = 60
+_LARGE = 1_000
 
 
 def rounded(value: float, digits: int = 12) -> float:
@@ -20,8 +32,40 @@ def rounded(value: float, digits: int = 12) -> float:
     return float(f"{value:.{digits}g}") + 0.0
 
 
-def wilson(successes: float, count: float) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval of a share (Wilson 1927).
+@lru_cache(maxsize=1024)
+def t_quantile(freedom: int) -> float:
+    """Return the 97.5 percentile of Student's t distribution.
+
+    Found by halving, from the finite sums that the distribution has for whole degrees of freedom (Abramowitz and
+    Stegun 26.7.3 and 26.7.4); from 1,000 on by their expansion 26.7.5.
+
+    Args:
+        freedom: Degrees of freedom, at least 1.
+    """
+    if freedom >= _LARGE:
+        z = Z95
+        return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    low, high = Z95, 13.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < 0.95 else (low, middle)
+    return rounded(high)
+
+
+def _within(t: float, freedom: int) -> float:
+    """Return the probability that Student's t lies between -t and t."""
+    angle = math.atan(t / math.sqrt(freedom))
+    cosine, sine = math.cos(angle), math.sin(angle)
+    odd = freedom % 2
+    term, total = (cosine if odd else 1.0), 0.0
+    for step in range(1 + odd, freedom, 2):
+        total += term
+        term *= cosine * cosine * step / (step + 1)
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def wilson(successes: float, count: float, z: float = Z95) -> tuple[float, float]:
+    """Return Wilson's score interval of a share (Wilson 1927).
 
     A sum of shares, each in [0, 1], may stand for the successes: the interval is then too wide, never too
     narrow, because nothing in [0, 1] varies more than what is 0 or 1.
@@ -29,15 +73,16 @@ def wilson(successes: float, count: float) -> tuple[float, float]:
     Args:
         successes: From 0 to `count`; need not be whole.
         count: Number of trials, above 0.
+        z: Quantile of the deviation, that of 95 % unless told.
 
     Raises:
         ValueError: The numbers are out of range.
     """
     if not (count > 0 and 0 <= successes <= count):
         raise ValueError(f"wilson: need 0 <= successes <= count and count > 0, got {successes} of {count}")
-    share, z2 = successes / count, Z95 * Z95
+    share, z2 = successes / count, z * z
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
+    half = z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == count else min(1.0, centre + half)
     return low, high

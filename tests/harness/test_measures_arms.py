@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opoi.errors import PluginError, UsageError
-from opoi.measures import Results, measure_all, null_arm, random_arm, ratio, standard_metrics
+from opoi.measures.define import UNITS
+from opoi.measures import Results, figure, measure_all, null_arm, random_arm, standard_metrics
 from opoi.protocols import Metric
 from opoi.seeds import Stream
 from opoi.types import (
@@ -415,9 +416,13 @@ def test_a_data_arm_without_a_base_says_so():
 
 
 def test_figures_of_your_own_stand_behind_the_standard_ones():
-    @ratio("runs", "runs", "count", "Runs per scenario.")
-    def runs(one):
-        return len(one.cleaned), 1
+    @figure("runs")
+    def runs(seen):
+        """Runs per scenario.
+
+        Unit: count
+        """
+        return len(seen.cleaned), 1
 
     class Constant:
         name, title, unit, doc = "constant", "constant", "count", "Always 7."
@@ -442,8 +447,22 @@ def test_arms_need_names_of_their_own(names):
 def test_every_figure_satisfies_the_contract_and_says_what_it_is():
     for metric in METRICS.values():
         assert isinstance(metric, Metric)
-        assert metric.doc.endswith(".")
-        assert metric.unit in {"share", "count", "bits", "x", "utility"}
+        told = metric.definition
+        assert told.doc.endswith(".")
+        assert told.unit in UNITS
+        assert all((told.formula, told.range, told.source, told.avoid)), metric.name
+
+
+def test_what_a_docstring_cannot_mean_is_refused():
+    with pytest.raises(PluginError, match="'furlongs'"):
+
+        @figure("speed")
+        def speed(seen):
+            """How fast.
+
+            Unit: furlongs
+            """
+            return 1, 1
 
 
 def test_progress_is_told_about_every_arm():
@@ -456,9 +475,4 @@ def test_progress_is_told_about_every_arm():
     "name", ["accuracy_expert", "accuracy_observable", "accuracy_hindsight", "schema_valid"]
 )
 def test_definitions_say_that_what_the_endpoint_failed_is_left_out(name):
-    assert "attempted traces that the endpoint did not fail" in METRICS[name].doc
-
-
-def test_the_definition_of_the_divergence_says_how_its_interval_was_made():
-    assert "200 resamples" in METRICS["js_excess"].doc
-    assert "shifted" in METRICS["js_excess"].doc
+    assert "traces that the endpoint did not fail" in METRICS[name].definition.formula

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from opoi.measures.gaps import gap_metrics
+from opoi.measures import gaps
 from opoi.protocols import Suite
 from opoi.registry import load_suite
 from opoi.rollout import rollout
@@ -41,10 +41,11 @@ TEXTBOOK = SimpleNamespace(expected=_expected, null_action="no")
 
 
 def _group(number, state, signals, messages, actions):
+    worth = _utilities(signals)
     truth = Truth(
-        expected=_utilities(signals),
+        expected=worth,
         realised={"yes": float(state == 1), "no": float(state == 0)},
-        observable_actions=(),
+        observable_actions=(max(worth, key=worth.__getitem__),),
         hindsight_actions=(),
     )
     scenario = Scenario(
@@ -98,7 +99,8 @@ def _informed():
 
 
 def _figures(suite, arm):
-    return {metric.name: metric(arm, resamples=50).value for metric in gap_metrics(suite)}
+    metrics = [getattr(gaps, name).of(suite) for name in gaps.__all__ if name.startswith("gap_")]
+    return {metric.name: metric(arm, resamples=50).value for metric in metrics}
 
 
 def test_the_textbook_case_has_the_gaps_of_the_definition():
@@ -109,6 +111,18 @@ def test_the_textbook_case_has_the_gaps_of_the_definition():
         "gap_decision": pytest.approx(0.06),
         "gap_foresight": pytest.approx(0),
     }
+
+
+def test_a_state_is_off_the_path_where_what_was_fetched_speaks_for_another_action():
+    """The tools disagree in .8 * .1 + .2 * .9 of the worlds; there who obeys the worse one is wrong."""
+    arm = Arm("a", _textbook)
+    found = [
+        metric.of(TEXTBOOK)(arm).value for metric in (gaps.off_path, gaps.off_path_error, gaps.on_path_error)
+    ]
+    assert found == [pytest.approx(0.26), pytest.approx(0.9), pytest.approx(0.1)]
+    informed = Arm("a", _informed)
+    assert gaps.off_path.of(TEXTBOOK)(informed).value == 0
+    assert gaps.off_path_error.of(TEXTBOOK)(informed).value is None
 
 
 def test_an_agent_that_fetches_everything_and_judges_well_loses_only_what_nobody_could_see():

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from opoi.errors import ArtefactError
-from opoi.intervals import rounded, wilson
-from opoi.measures import ratio
+from opoi.intervals import rounded, t_quantile, wilson
+from opoi.measures import figure
 from opoi.measures.statistics import (
     affordable,
     bootstrap_sums,
     on_grid,
     percentile_interval,
     ratio_measure,
+    share_interval,
     weights,
 )
 from opoi.protocols import Metric
@@ -48,12 +49,27 @@ def arm(groups, name="x"):
     return Arm(name, lambda: iter(groups))
 
 
-@ratio("share_a", "a", "share", "Share of runs that take a.", text=False)
+@figure("a", policies=True)
 def share_a(one):
+    """Share of runs that take a."""
     return sum(c.trace.decision.action == "a" for c in one.cleaned), len(one.cleaned)
 
 
+@figure("as", policies=True)
+def count_a(one):
+    """Runs that take a, per scenario.
+
+    Unit: count
+    """
+    return sum(c.trace.decision.action == "a" for c in one.cleaned), 1
+
+
 # ---------------------------------------------------------------- Wilson
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 7, 30, 59, 299, 998, 999, 1000, 1001, 20_000])
+def test_students_quantile_equals_scipy(freedom):
+    assert t_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), abs=1e-8)
 
 
 @given(st.integers(1, 5000), st.data())
@@ -176,9 +192,73 @@ def test_the_interval_covers_the_true_share_about_95_times_in_100():
     for trial in range(100):
         drawn = np.array([float(Stream(trial, "b").chance(0.3, i)) for i in range(60)])[:, None]
         sums = bootstrap_sums(drawn, Stream(trial, "t"), 400)
-        low, high = percentile_interval(sums[:, 0] / 60)
+        low, high = percentile_interval(sums[:, 0] / 60, 60)
         hits += low <= 0.3 <= high
     assert 89 <= hits <= 99
+
+
+def columns_of(rows):
+    """Return hits and runs of each scenario as arrays."""
+    return np.array([float(sum(row)) for row in rows]), np.array([float(len(row)) for row in rows])
+
+
+clusters = st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=2, max_size=25)
+
+
+@given(clusters)
+def test_the_interval_of_a_share_is_wilsons_with_the_trials_that_the_clusters_are_worth(rows):
+    above, below = columns_of(rows)
+    share, count = above.sum() / below.sum(), len(rows)
+    low, high = share_interval(above, below)
+    assert 0 <= low <= share <= high <= 1
+    spread = sum((hits - share * runs) ** 2 for hits, runs in zip(above, below, strict=True))
+    variance = spread * count / (count - 1) / below.sum() ** 2
+    t = stats.t.ppf(0.975, count - 1)
+    trials = share * (1 - share) / variance if variance > 1e-18 else count
+    for end in (low, high):  # Wilson's ends are where the score test just rejects
+        if 0 < end < 1:
+            assert (share - end) ** 2 == pytest.approx(t**2 * end * (1 - end) / trials, rel=1e-6)
+
+
+@given(clusters, st.randoms(use_true_random=False))
+def test_the_interval_of_a_share_does_not_depend_on_order_and_turns_with_the_labels(rows, rng):
+    above, below = columns_of(rows)
+    places = list(range(len(rows)))
+    rng.shuffle(places)
+    low, high = share_interval(above, below)
+    assert share_interval(above[places], below[places]) == pytest.approx((low, high), abs=1e-9)
+    assert share_interval(below - above, below) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+
+
+@given(clusters)
+def test_scenarios_without_a_run_do_not_move_the_interval_of_a_share(rows):
+    above, below = columns_of(rows)
+    more = np.append(above, 0.0), np.append(below, 0.0)
+    assert share_interval(*more) == share_interval(above, below)
+
+
+@pytest.mark.parametrize(("share", "scenarios", "runs", "within"), [
+    (0.5, 60, 3, 0.3),
+    (0.9, 60, 3, 0.5),
+    (0.97, 60, 3, 0.2),
+    (0.97, 300, 3, 0.8),
+    (0.2, 40, 1, 0.0),
+])  # fmt: skip
+def test_the_interval_of_a_share_covers_the_truth_as_often_as_it_says(share, scenarios, runs, within):
+    """Runs of a scenario agree by a beta-binomial: `within` is their correlation."""
+    trials = 600
+    rng = np.random.default_rng(int(1000 * share) + scenarios + runs)
+    if within:
+        size = 1 / within - 1
+        chances = rng.beta(share * size, (1 - share) * size, (trials, scenarios))
+    else:
+        chances = np.full((trials, scenarios), share)
+    hits = rng.binomial(runs, chances).astype(float)
+    covered = 0
+    for row in hits:
+        low, high = share_interval(row, np.full(scenarios, float(runs)))
+        covered += low <= share <= high
+    assert stats.binomtest(covered, trials, 0.95).pvalue > 0.001 or covered > 0.95 * trials
 
 
 def test_no_scenario_gives_no_value_and_says_so():
@@ -201,8 +281,7 @@ def test_one_scenario_gives_a_value_without_interval_and_says_so():
 
 def test_a_share_without_any_hit_gets_wilsons_interval_over_scenarios():
     measure = share_a(arm([group(f"s{i}", actions=["b", "b"]) for i in range(50)]))
-    assert (measure.low, measure.high) == (0.0, rounded(wilson(0, 50)[1]))
-    assert "Wilson" in measure.note
+    assert (measure.low, measure.high) == (0.0, rounded(wilson(0, 50, t_quantile(49))[1]))
 
 
 def test_a_scenario_that_stands_twice_is_an_error():
@@ -247,7 +326,7 @@ def test_the_value_is_the_pooled_share_and_lies_in_its_interval(actions):
 
 def test_the_same_call_gives_the_same_interval_and_another_seed_another():
     groups = [group(f"s{i}", actions=["a", "b"] if i % 3 else ["b", "b"]) for i in range(30)]
-    first, again, other = (share_a(arm(groups), seed=seed, resamples=300) for seed in (1, 1, 2))
+    first, again, other = (count_a(arm(groups), seed=seed, resamples=300) for seed in (1, 1, 2))
     assert first == again
     assert first.value == other.value
     assert (first.low, first.high) != (other.low, other.high)

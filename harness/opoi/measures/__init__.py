@@ -1,14 +1,17 @@
 """Figures of what the arms of a run produced, each with its uncertainty.
 
 `measure_all` measures every arm; each figure is also a metric that can be called on one arm alone. A
-figure of your own is a function `Group -> (numerator, denominator)` under the decorator `ratio`.
+figure of your own is a function `Seen -> (numerator, denominator)` under the decorator `figure`.
 """
 
 from opoi.intervals import wilson
 from opoi.measures.policies import null_arm, random_arm
-from opoi.measures.ratio import RatioMetric, ratio
+from opoi.measures.ratio import RatioMetric, figure
 from opoi.measures.results import ArmResult, Definition, Results
-from opoi.measures.run import measure_all, standard_metrics
+from opoi.measures.run import measure_all, measured
+from opoi.measures.seen import Seen
+from opoi.measures.standard import standard_metrics
+from opoi.measures.units import UnitRow
 from opoi.measures.vocabulary import VocabularyMetric
 
 __all__ = [
@@ -16,11 +19,14 @@ __all__ = [
     "Definition",
     "RatioMetric",
     "Results",
+    "Seen",
+    "UnitRow",
     "VocabularyMetric",
+    "figure",
     "measure_all",
+    "measured",
     "null_arm",
     "random_arm",
-    "ratio",
     "standard_metrics",
     "wilson",
 ]

@@ -1,152 +1,242 @@
 """Did the agent decide right? Against the expert, against what could be seen, against what happened.
 
 All attempted traces count except infrastructure failures; a failed rollout, an unreadable decision or one
-about another entity than the scenario's is wrong. Definitions: methods specification 5.1 and 5.9.
+about another entity than the scenario's is wrong.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from opoi.errors import PluginError
-from opoi.measures.ratio import Pair, RatioMetric, Tally
-from opoi.measures.text import action_of, choice_of, judged, kept, readable
-from opoi.types import Group, Scenario
+from opoi.measures.ratio import Pair, figure
+from opoi.measures.seen import Seen
+from opoi.types import Scenario
 
-__all__ = ["accuracy_metrics"]
+__all__ = [
+    "accuracy_expert",
+    "accuracy_hindsight",
+    "accuracy_magnitude",
+    "accuracy_majority",
+    "accuracy_majority_hindsight",
+    "accuracy_majority_observable",
+    "accuracy_observable",
+    "accuracy_unreachable",
+    "regret_hindsight",
+    "regret_observable",
+    "unreachable_targets",
+]
+
+_NEAR = 0.1
+"""How far a number of a decision may be from the expert's, as a share of the larger one."""
 
 
-def accuracy_metrics(null_action: str) -> tuple[RatioMetric, ...]:
-    """Return the figures of this module.
+@figure("accuracy vs expert", policies=True)
+def accuracy_expert(seen: Seen) -> Pair:
+    """Share of decisions whose action is the expert's; no answer and broken JSON are wrong.
 
-    Args:
-        null_action: The suite's action that changes nothing: what an unreadable decision, or one about
-            another entity, amounts to.
+    Formula: traces with the expert's action / traces that the endpoint did not fail
+    Unit: share
+    Range: 0 to 1; picking at random gives 1 / number of actions
+    Source: methods specification 5.1; "action accuracy" of the seeds
+    Needs: T0
+    Not for: blaming an agent for a verdict by hindsight (see accuracy_observable), or arms that were told the
+        verdict: they are made to agree
     """
-    decided = _decisions
-    lost = _regret(null_action)
-    return (
-        RatioMetric(
-            "accuracy_expert",
-            "accuracy vs expert",
-            "share",
-            "Share of the attempted traces that the endpoint did not fail whose action is the expert's; "
-            "failures of the agent, invalid JSON and decisions about another entity are wrong.",
-            decided,
-            text=False,
-        ),
-        RatioMetric(
-            "accuracy_observable",
-            "accuracy vs observable",
-            "share",
-            "Share of the attempted traces that the endpoint did not fail whose action is among the best "
-            "given what tools can reveal.",
-            decided,
-            text=False,
-        ),
-        RatioMetric(
-            "accuracy_hindsight",
-            "accuracy vs hindsight",
-            "share",
-            "Share of the attempted traces that the endpoint did not fail whose action is among the best "
-            "as things turned out.",
-            decided,
-            text=False,
-        ),
-        RatioMetric(
-            "accuracy_majority",
-            "majority vs expert",
-            "share",
-            "Share of scenarios whose most frequent action over the runs that the endpoint did not fail is "
-            "the expert's (ties share).",
-            decided,
-            text=False,
-        ),
-        RatioMetric(
-            "schema_valid",
-            "valid decision",
-            "share",
-            "Share of the attempted traces that the endpoint did not fail which end in a decision that fits "
-            "the schema.",
-            decided,
-            text=False,
-        ),
-        RatioMetric(
-            "regret_observable",
-            "expected utility lost",
-            "utility",
-            "Mean expected utility lost against the best action given what tools can reveal, over the "
-            "attempted traces that the endpoint did not fail; no readable decision about the scenario's "
-            "entity changes nothing.",
-            lost,
-            text=False,
-        ),
-        RatioMetric(
-            "regret_hindsight",
-            "realised utility lost",
-            "utility",
-            "Mean realised utility lost against the best action as things turned out, over the same traces.",
-            lost,
-            text=False,
-        ),
-        RatioMetric(
-            "unreachable_targets",
-            "unreachable targets",
-            "share",
-            "Share of kept traces that teach an action which the observable data do not support.",
-            _targets,
-        ),
+    return sum(action == seen.wanted for action in seen.actions), len(seen.actions) if seen.wanted else 0
+
+
+@figure("accuracy vs observable", policies=True)
+def accuracy_observable(seen: Seen) -> Pair:
+    """Share of decisions that are among the best given what tools can reveal (Bayes actions).
+
+    Formula: traces with a best observable action / traces that the endpoint did not fail
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.1 and 5.9
+    Needs: T0
+    Not for: costs of errors (see regret_observable): being far off counts as much as being nearly right
+    """
+    best = seen.truth.observable_actions
+    return sum(action in best for action in seen.actions), len(seen.actions)
+
+
+@figure("accuracy vs hindsight", policies=True)
+def accuracy_hindsight(seen: Seen) -> Pair:
+    """Share of decisions that are among the best as things turned out.
+
+    Formula: traces with a best action in hindsight / traces that the endpoint did not fail
+    Unit: share
+    Range: 0 to 1; an agent without leaks stays below what tools reveal allows
+    Source: methods specification 5.1 and 5.9
+    Needs: T0
+    Not for: judging an agent: nobody can know this at the time
+    """
+    best = seen.truth.hindsight_actions
+    return sum(action in best for action in seen.actions), len(seen.actions)
+
+
+@figure("majority vs expert", policies=True)
+def accuracy_majority(seen: Seen) -> Pair:
+    """Share of scenarios whose most frequent decision over the runs is the expert's; ties share the credit.
+
+    Formula: mean over scenarios of [majority decision = verdict]
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.1
+    Needs: T0
+    Not for: single runs, which is how an agent is used: a majority hides errors that runs do not share
+    """
+    return _majority(seen, [seen.wanted]) if seen.wanted else (0, 0)
+
+
+@figure("majority vs observable", policies=True)
+def accuracy_majority_observable(seen: Seen) -> Pair:
+    """Share of scenarios whose most frequent decision is among the best given what tools reveal.
+
+    Formula: mean over scenarios of [majority decision is best given observables]
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.1
+    Needs: T0
+    Not for: single runs, see accuracy_majority
+    """
+    return _majority(seen, seen.truth.observable_actions)
+
+
+@figure("majority vs hindsight", policies=True)
+def accuracy_majority_hindsight(seen: Seen) -> Pair:
+    """Share of scenarios whose most frequent decision is among the best as things turned out.
+
+    Formula: mean over scenarios of [majority decision is best in hindsight]
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.1
+    Needs: T0
+    Not for: single runs, see accuracy_majority; judging an agent, see accuracy_hindsight
+    """
+    return _majority(seen, seen.truth.hindsight_actions)
+
+
+def _majority(seen: Seen, right: Collection[str]) -> Pair:
+    choices = Counter(seen.choices)
+    most = max(choices.values(), default=0)
+    modes = [choice for choice, times in choices.items() if times == most]
+    hits = sum(action in right and entity == seen.scenario.entity for action, entity in modes)
+    return hits / len(modes) if modes else 0.0, 1 if modes else 0
+
+
+@figure("action and amount vs expert")
+def accuracy_magnitude(seen: Seen) -> Pair:
+    """Share of decisions with the expert's action whose every number is within 10 % of the expert's, too.
+
+    Formula: traces with the expert's action and |x - x*| <= 0.1 max(|x|, |x*|) for each number x* of the
+        verdict / traces that the endpoint did not fail
+    Unit: share
+    Range: 0 to accuracy_expert
+    Source: methods specification 5.1 (magnitude within tolerance)
+    Needs: T0
+    Not for: verdicts that name no amount: there it equals accuracy_expert
+    """
+    verdict = seen.verdict
+    if verdict is None:
+        return 0, 0
+    pairs = zip(seen.actions, seen.judged, strict=True)
+    hits = sum(
+        action == seen.wanted and _near(trace.decision.payload, verdict.payload) for action, trace in pairs
+    )
+    return hits, len(seen.judged)
+
+
+def _near(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(_close(found.get(key), value) for key, value in wanted.items() if _is_number(value))
+
+
+def _close(found: object, wanted: float) -> bool:
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return False
+    return abs(found - wanted) <= _NEAR * max(abs(found), abs(wanted))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@figure("accuracy where unreachable", policies=True)
+def accuracy_unreachable(seen: Seen) -> Pair:
+    """Agreement with the expert in those scenarios in which what tools reveal speaks against the verdict.
+
+    Formula: accuracy_expert over scenarios whose verdict is not among the best observable actions
+    Unit: share
+    Range: 0 to 1; out of sample, training can raise it only by a leak or an error of the evaluation
+    Source: methods specification 5.9 (reachable verdicts)
+    Needs: T0
+    Not for: an aim: an agent that sees only what tools reveal has no way to be right here
+    """
+    if seen.wanted in seen.truth.observable_actions:
+        return 0, 0
+    return accuracy_expert.count(seen)
+
+
+@figure("expected utility lost", policies=True)
+def regret_observable(seen: Seen) -> Pair:
+    """Mean expected utility lost against the best action given what tools can reveal.
+
+    No readable decision about the scenario's entity changes nothing, and loses what that loses.
+
+    Formula: mean over traces of max_a E[U(a) | observables] - E[U(action) | observables]
+    Unit: utility
+    Range: 0 up
+    Source: methods specification 5.9
+    Needs: T0
+    Not for: suites whose utilities are not on one scale over scenarios: the largest scenarios decide
+    """
+    return _lost(seen, seen.truth.expected)
+
+
+@figure("realised utility lost", policies=True)
+def regret_hindsight(seen: Seen) -> Pair:
+    """Mean realised utility lost against the best action as things turned out.
+
+    Formula: mean over traces of max_a U(a) - U(action)
+    Unit: utility
+    Range: 0 up
+    Source: methods specification 5.9
+    Needs: T0
+    Not for: judging an agent: most of it is luck (see the gaps)
+    """
+    return _lost(seen, seen.truth.realised)
+
+
+def _lost(seen: Seen, utility: Mapping[str, float]) -> Pair:
+    actions = [action or seen.suite.null_action for action in seen.actions]
+    missing = [action for action in actions if action not in utility]
+    if missing:
+        raise _without_utility(seen.scenario, missing[0])
+    best = max(utility.values(), default=0.0)
+    return sum(best - utility[action] for action in actions), len(actions)
+
+
+def _without_utility(scenario: Scenario, action: str) -> PluginError:
+    return PluginError(
+        f"scenario {scenario.id!r} of suite {scenario.suite!r} has no utility for {action!r}",
+        why="`Truth.expected` and `Truth.realised` must hold every action of the suite",
+        fix="fill both in the suite, or let `Suite.decide` refuse actions that it does not know",
     )
 
 
-def _decisions(group: Group) -> Mapping[str, Pair]:
-    traces = list(judged(group))
-    actions = [action_of(trace, group.scenario) for trace in traces]
-    count = len(actions)
-    truth = group.scenario.truth
-    reviewed = group.verdict is not None
-    wanted = group.verdict.action if group.verdict is not None else ""
-    choices = Counter(choice_of(trace, group.scenario) for trace in traces)
-    most = max(choices.values(), default=0)
-    modes = sorted(choice for choice, times in choices.items() if times == most)
-    majority = modes.count((wanted, group.scenario.entity)) / len(modes) if wanted and modes else 0.0
-    right = sum(action == wanted for action in actions) if wanted else 0
-    return {
-        "accuracy_expert": (right, count if reviewed else 0),
-        "accuracy_observable": (sum(action in truth.observable_actions for action in actions), count),
-        "accuracy_hindsight": (sum(action in truth.hindsight_actions for action in actions), count),
-        "accuracy_majority": (majority, 1 if reviewed and count else 0),
-        "schema_valid": (sum(map(readable, traces)), count),
-    }
+@figure("unreachable targets")
+def unreachable_targets(seen: Seen) -> Pair:
+    """Share of kept traces that teach an action which the observable data do not support.
 
-
-def _targets(group: Group) -> Mapping[str, Pair]:
-    actions = [action_of(cleaned.trace, group.scenario) for cleaned in kept(group)]
-    best = group.scenario.truth.observable_actions
-    return {"unreachable_targets": (sum(action not in best for action in actions), len(actions))}
-
-
-def _regret(null_action: str) -> Tally:
-    def tally(group: Group) -> Mapping[str, Pair]:
-        actions = [action_of(trace, group.scenario) or null_action for trace in judged(group)]
-        truth = group.scenario.truth
-        return {
-            "regret_observable": _lost(group.scenario, truth.expected, actions),
-            "regret_hindsight": _lost(group.scenario, truth.realised, actions),
-        }
-
-    return tally
-
-
-def _lost(scenario: Scenario, utility: Mapping[str, float], actions: list[str]) -> Pair:
-    """Return the utility lost by the actions against the best one, and their number."""
-    missing = [action for action in actions if action not in utility]
-    if missing:
-        raise PluginError(
-            f"scenario {scenario.id!r} of suite {scenario.suite!r} has no utility for {missing[0]!r}",
-            why="`Truth.expected` and `Truth.realised` must hold every action of the suite",
-            fix="fill both in the suite, or let `Suite.decide` refuse actions that it does not know",
-        )
-    best = max(utility.values(), default=0.0)
-    return sum(best - utility[action] for action in actions), len(actions)
+    Formula: kept traces whose action is not among the best observable actions / kept traces
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.9 (share of unreachable targets in a data set)
+    Needs: T0
+    Not for: arms whose agent errs by itself: an error counts as much as a verdict by hindsight
+    """
+    best = seen.truth.observable_actions
+    return sum(action not in best for action in seen.kept_actions), len(seen.kept_actions)

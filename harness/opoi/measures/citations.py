@@ -9,48 +9,61 @@ Definition: methods specification 5.7, V7.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
-from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import kept
+from opoi.measures.ratio import Pair, figure
+from opoi.measures.seen import Seen
 from opoi.provenance.claims import Claimed, Unit, number_of, plain_number
 from opoi.provenance.sources import Values
-from opoi.provenance.texts import observed, shown
-from opoi.types import Citation, Fact, Group
+from opoi.provenance.texts import observed
+from opoi.types import Citation, Fact, Trace
 
-__all__ = ["citation_metrics", "supports"]
+__all__ = ["citation_precision", "citation_rate", "citations_in_context", "supports"]
 
 
-def citation_metrics() -> tuple[RatioMetric, ...]:
-    """Return the figures of this module."""
-    return (
-        RatioMetric(
-            "citation_precision",
-            "citation precision",
-            "share",
-            "Share of cited (entity, metric, window, value) tuples that a tool of the trace revealed, or the "
-            "data that its author was shown.",
-            _count,
-        ),
-        RatioMetric(
-            "citation_rate",
-            "traces citing evidence",
-            "share",
-            "Share of kept traces with at least one citation that a tool of the trace revealed, or the data "
-            "that its author was shown.",
-            _count,
-        ),
-        RatioMetric(
-            "citations_in_context",
-            "citations in context",
-            "share",
-            "Share of cited tuples that a tool message of the trace revealed: what the student, who sees "
-            "nothing else, can have copied.",
-            _count,
-        ),
-    )
+@figure("citation precision")
+def citation_precision(seen: Seen) -> Pair:
+    """Share of cited (entity, metric, window, value) tuples that a tool, or the data shown, revealed.
+
+    Formula: supported citations / citations, over kept traces
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.7, V7
+    Needs: T0
+    Not for: texts that cite next to nothing (see metric_citations): silence is precise
+    """
+    return sum(found.right for found in seen.once(_cited)), sum(found.all for found in seen.once(_cited))
+
+
+@figure("traces citing evidence")
+def citation_rate(seen: Seen) -> Pair:
+    """Share of kept traces with at least one citation that is supported.
+
+    Formula: kept traces with a supported citation / kept traces
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.7, V7
+    Needs: T0
+    Not for: how much of what decides is cited (see citation_recall)
+    """
+    return sum(found.right > 0 for found in seen.once(_cited)), len(seen.kept)
+
+
+@figure("citations in context")
+def citations_in_context(seen: Seen) -> Pair:
+    """Share of cited tuples that a tool message of the trace revealed: what the student can have copied.
+
+    Formula: citations that a tool message of the trace supports / citations
+    Unit: share
+    Range: 0 to citation_precision
+    Source: own
+    Needs: T0
+    Not for: corrections that stand alone: their student sees no tool message
+    """
+    return sum(found.inside for found in seen.once(_cited)), sum(found.all for found in seen.once(_cited))
 
 
 def supports(fact: Fact, citation: Citation) -> bool:
@@ -64,7 +77,11 @@ def supports(fact: Fact, citation: Citation) -> bool:
 
 
 def _agree(left: str, right: str) -> bool:
-    return left.strip().casefold() == right.strip().casefold()
+    return left == right or _plain(left) == _plain(right)
+
+
+def _plain(text: str) -> str:
+    return text.strip().casefold()
 
 
 def _same_value(value: float | str, fact: Fact) -> bool:
@@ -91,23 +108,35 @@ def _negative(value: float | str) -> bool:
     return value.strip().startswith(("-", "\u2212")) if isinstance(value, str) else value < 0
 
 
-def _count(group: Group) -> Mapping[str, Pair]:
-    cited = right = inside = traces = citing = 0
-    for cleaned in kept(group):
-        trace = cleaned.trace
-        hits = _hits(trace.decision.citations, list(shown(trace)))
-        results = [message for message in trace.messages if message.role == "tool"]
-        inside += _hits(trace.decision.citations, list(observed(results)))
-        traces += 1
-        cited += len(trace.decision.citations)
-        right += hits
-        citing += hits > 0
-    return {
-        "citation_precision": (right, cited),
-        "citation_rate": (citing, traces),
-        "citations_in_context": (inside, cited),
-    }
+class _Cited(NamedTuple):
+    """How many citations a trace has, how many are supported, and how many of these by its tool messages."""
+
+    all: int
+    right: int
+    inside: int
 
 
-def _hits(citations: Iterable[Citation], facts: list[Fact]) -> int:
-    return sum(any(supports(fact, citation) for fact in facts) for citation in citations)
+def _cited(seen: Seen) -> list[_Cited]:
+    return [_count(cleaned.trace) for cleaned in seen.kept]
+
+
+def _count(trace: Trace) -> _Cited:
+    citations = trace.decision.citations
+    tools = _Shown(observed(message for message in trace.messages if message.role == "tool"))
+    author = _Shown(observed(trace.gen_prompt))
+    inside = [tools.supports(citation) for citation in citations]
+    right = [held or author.supports(citation) for held, citation in zip(inside, citations, strict=True)]
+    return _Cited(len(citations), sum(right), sum(inside))
+
+
+class _Shown:
+    """Facts by the name of their metric."""
+
+    def __init__(self, facts: Iterable[Fact]) -> None:
+        self._named: dict[str, list[Fact]] = {}
+        for fact in facts:
+            self._named.setdefault(_plain(fact.metric), []).append(fact)
+
+    def supports(self, citation: Citation) -> bool:
+        """Return whether any fact is what a citation states."""
+        return any(supports(fact, citation) for fact in self._named.get(_plain(citation.metric), ()))

@@ -5,36 +5,39 @@ They need all arms at once, so only `opoi.measures.measure_all` makes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from opoi.measures.ratio import Pair, figure
+from opoi.measures.seen import Seen
+from opoi.measures.vocabulary import Comparison, compared
+from opoi.types import Measure
 
-from opoi.measures.ratio import Pair, RatioMetric
-from opoi.measures.text import action_of, kept
-from opoi.measures.vocabulary import VocabularyMetric
-from opoi.types import Group
-
-__all__ = ["ACCURACY_COMMON", "JS_COMMON"]
+__all__ = ["accuracy_observable_common", "js_excess_common"]
 
 
-def _right(group: Group) -> Mapping[str, Pair]:
-    actions = [action_of(cleaned.trace, group.scenario) for cleaned in kept(group)]
-    best = group.scenario.truth.observable_actions
-    return {"accuracy_observable_common": (sum(action in best for action in actions), len(actions))}
+@figure("accuracy vs observable, common", policies=True)
+def accuracy_observable_common(seen: Seen) -> Pair:
+    """Share of kept traces with a best observable action, on the scenarios that every data arm kept.
+
+    Formula: kept traces with a best observable action / kept traces, scenarios with a kept trace in every
+        data arm
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 3.14 (compare arms on the intersection of kept scenarios)
+    Needs: T0
+    Not for: what a method does as a whole: what it drops, it does not teach
+    """
+    best = seen.truth.observable_actions
+    return sum(action in best for action in seen.kept_actions), len(seen.kept_actions)
 
 
-ACCURACY_COMMON = RatioMetric(
-    "accuracy_observable_common",
-    "accuracy vs observable, common",
-    "share",
-    "Share of kept traces whose action is among the best given what tools can reveal, on the scenarios "
-    "with a kept trace in every data arm.",
-    _right,
-    text=False,
-)
+@compared("JS excess, common")
+def js_excess_common(pair: Comparison) -> Measure:
+    """JS excess on the scenarios that every data arm kept.
 
-JS_COMMON = VocabularyMetric(
-    "js_excess_common",
-    "JS excess, common",
-    "bits",
-    "JS excess on the scenarios with a kept trace in every data arm.",
-    lambda pair: pair.divergence.excess,
-)
+    Formula: as js_excess
+    Unit: bits
+    Range: about 0 to 1
+    Source: methods specification 3.14 and 5.7, V1
+    Needs: T0
+    Not for: see js_excess
+    """
+    return pair.divergence.excess

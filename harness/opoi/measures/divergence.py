@@ -76,16 +76,15 @@ def excess(base: Texts, arm: Texts, stream: Stream) -> Divergence:
         halves.terms(row) for chunk in weights(stream.at("resample"), len(ids), RESAMPLES) for row in chunk
     ]
     crossed, null = np.array(draws).T
-    unit, n = "bits", len(ids)
+    n = len(ids)
     return Divergence(
         measure_of(
             terms[0] - terms[1],
             _centred(crossed - null, terms[0] - terms[1]),
             n=n,
-            unit=unit,
             note=NOTE_INTERVAL,
         ),
-        measure_of(terms[1], np.maximum(0.0, _centred(null, terms[1])), n=n, unit=unit, note=NOTE_INTERVAL),
+        measure_of(terms[1], np.maximum(0.0, _centred(null, terms[1])), n=n, note=NOTE_INTERVAL),
     )
 
 

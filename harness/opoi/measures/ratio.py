@@ -1,89 +1,147 @@
 """Figures that are a ratio of two sums over scenarios: the shape of nearly every figure here.
 
-Such a figure is a function `Group -> {name: (numerator, denominator)}`. Called alone it is an
-`opoi.protocols.Metric`; `opoi.measures.measure_all` walks an arm once for all of them together, and
-functions that serve several figures are called once per group.
+Such a figure is one function `Seen -> (numerator, denominator)` under the decorator `figure`. Called with an
+arm it is an `opoi.protocols.Metric`; `opoi.measures.measure_all` walks an arm once for all of them together.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from opoi.errors import ArtefactError
 from opoi.intervals import Floats
+from opoi.measures.define import define
+from opoi.measures.results import Definition
+from opoi.measures.seen import Seen
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
+from opoi.protocols import Suite
 from opoi.seeds import Stream
-from opoi.types import Arm, Group, Measure
+from opoi.types import Arm, Group, Measure, Tier
 
-__all__ = ["NO_TEXT", "Columns", "Pair", "RatioMetric", "Tally", "bootstrap_stream", "ratio"]
+__all__ = ["NO_TEXT", "Columns", "Pair", "RatioMetric", "bootstrap_stream", "figure", "matched", "missing"]
 
 Pair = tuple[float, float]
 """Numerator and denominator of one scenario; `(0, 0)` contributes nothing."""
-
-Tally = Callable[[Group], Mapping[str, Pair]]
 
 NO_TEXT = "no text"
 """Why a policy row lacks the figures that read traces."""
 
 
-@dataclass(eq=False, slots=True)
-class RatioMetric:
+class RatioMetric(Struct, frozen=True, eq=False):
     """A figure that is a ratio of sums; satisfies `opoi.protocols.Metric`.
 
     Attributes:
         name: Key in the results.
-        title: Column head.
-        unit: `share`, `count`, `bits`, or `utility` for the suite's unit.
-        doc: One line: what the figure says.
-        tally: Gives the pair of this name (and maybe others) for a group.
-        text: Whether it reads traces, so that a policy row cannot have it.
+        definition: What the figure says.
+        count: Gives numerator and denominator of one scenario.
+        policies: Whether a row that only decides can have it; else it reads traces.
+        suite: Of the arms that it is called with; None to look it up by the name in each scenario.
     """
 
     name: str
-    title: str
-    unit: str
-    doc: str
-    tally: Tally
-    text: bool = True
+    definition: Definition
+    count: Callable[[Seen], Pair]
+    policies: bool = False
+    suite: Suite | None = None
+
+    @property
+    def title(self) -> str:
+        """Column head."""
+        return self.definition.title
+
+    @property
+    def unit(self) -> str:
+        """Unit, see `Definition`."""
+        return self.definition.unit
+
+    @property
+    def doc(self) -> str:
+        """What the figure says."""
+        return self.definition.doc
+
+    @property
+    def needs(self) -> Tier:
+        """What it asks of the model's endpoint."""
+        return self.definition.needs
+
+    def of(self, suite: Suite) -> RatioMetric:
+        """Return the figure for arms of a suite."""
+        return replace(self, suite=suite)
 
     def __call__(self, arm: Arm, *, seed: int = 0, resamples: int = 10_000) -> Measure:
-        """Walk the arm and return the figure with its 95 % bootstrap interval."""
-        if self.text and arm.kind == "policy":
+        """Walk the arm and return the figure with its 95 % interval."""
+        if not self.policies and arm.kind == "policy":
             return Measure(value=None, note=NO_TEXT)
         columns = Columns([self])
-        for group in arm.groups():
-            columns.add(group, where=arm.name)
+        for group, base in matched(arm):
+            columns.add(_seen(group, base, self.suite), where=arm.name)
         ids = sorted(columns.ids)
         above, below = (on_grid(part[:, None]) for part in columns.aligned(self.name, ids))
-        sums = bootstrap_sums(
-            np.hstack([above, below]), bootstrap_stream(seed), affordable(resamples, len(ids))
-        )
-        return ratio_measure(above[:, 0], below[:, 0], (sums[:, 0], sums[:, 1]), unit=self.unit)
+        sums = None
+        if self.unit != "share":
+            stream, count = bootstrap_stream(seed), affordable(resamples, len(ids))
+            drawn = bootstrap_sums(np.hstack([above, below]), stream, count)
+            sums = drawn[:, 0], drawn[:, 1]
+        found = ratio_measure(above[:, 0], below[:, 0], sums, unit=self.unit)
+        return missing(found, self.needs) if columns.kept else found
 
 
-def ratio(
-    name: str, title: str, unit: str, doc: str, *, text: bool = True
-) -> Callable[[Callable[[Group], Pair]], RatioMetric]:
-    """Make a figure of a function `Group -> (numerator, denominator)`.
+def _seen(group: Group, base: Group | None, suite: Suite | None) -> Seen:
+    return Seen(group, suite, base=None if base is None else Seen(base, suite))
 
-    >>> @ratio("runs", "runs", "count", "Runs per scenario.", text=False)
-    ... def runs(group):
-    ...     return len(group.cleaned), 1
-    >>> runs.name
-    'runs'
+
+def figure(title: str, *, policies: bool = False) -> Callable[[Callable[[Seen], Pair]], RatioMetric]:
+    """Make a figure of a function `Seen -> (numerator, denominator)`; its docstring says what it means.
+
+    >>> @figure("runs", policies=True)
+    ... def runs(seen):
+    ...     \"\"\"Runs per scenario.
+    ...
+    ...     Formula: traces / scenarios
+    ...     Unit: count
+    ...     \"\"\"
+    ...     return len(seen.cleaned), 1
+    >>> runs.name, runs.unit, runs.definition.formula
+    ('runs', 'count', 'traces / scenarios')
+
+    Args:
+        title: Column head.
+        policies: Whether a row that only decides can have it.
     """
 
-    def wrap(count: Callable[[Group], Pair]) -> RatioMetric:
-        def tally(group: Group) -> Mapping[str, Pair]:
-            return {name: count(group)}
-
-        return RatioMetric(name, title, unit, doc, tally, text)
+    def wrap(count: Callable[[Seen], Pair]) -> RatioMetric:
+        return RatioMetric(count.__name__.rstrip("_"), define(count, title, parts=True), count, policies)
 
     return wrap
+
+
+def missing(measure: Measure, needs: Tier) -> Measure:
+    """Return a figure of kept traces, or what it needs where nothing of that kind came with them."""
+    if measure.value is None and needs is not Tier.T0:
+        return Measure(value=None, note=f"needs {needs}")
+    return measure
+
+
+def matched(arm: Arm) -> Iterator[tuple[Group, Group | None]]:
+    """Yield each group of an arm with that of its base arm on the same scenario, None where there is none.
+
+    Both are read side by side; of two arms in the same order only one group each is held.
+    """
+    if arm.base is None:
+        yield from ((group, group) for group in arm.groups())
+        return
+    others = arm.base.groups()
+    waiting: dict[str, Group] = {}
+    for group in arm.groups():
+        name = group.scenario.id
+        while name not in waiting and (other := next(others, None)) is not None:
+            waiting[other.scenario.id] = other
+        yield group, waiting.pop(name, None)
 
 
 def bootstrap_stream(seed: int) -> Stream:
@@ -96,22 +154,26 @@ class Columns:
 
     Args:
         metrics: The figures to count.
+
+    Attributes:
+        ids: Scenarios counted, with their places.
+        kept: Number of kept traces.
     """
 
     def __init__(self, metrics: Iterable[RatioMetric]) -> None:
         self.metrics = tuple(metrics)
         self.ids: dict[str, int] = {}
-        self._tallies = tuple(dict.fromkeys(metric.tally for metric in self.metrics))
+        self.kept = 0
         self._above = {metric.name: array("d") for metric in self.metrics}
         self._below = {metric.name: array("d") for metric in self.metrics}
 
-    def add(self, group: Group, *, where: str) -> None:
-        """Count one group.
+    def add(self, seen: Seen, *, where: str) -> None:
+        """Count one scenario.
 
         Raises:
             opoi.errors.ArtefactError: The scenario was counted before.
         """
-        name = group.scenario.id
+        name = seen.scenario.id
         if name in self.ids:
             raise ArtefactError(
                 f"arm {where!r} has scenario {name!r} twice",
@@ -119,11 +181,9 @@ class Columns:
                 fix="give every scenario of a run an id of its own",
             )
         self.ids[name] = len(self.ids)
-        pairs: dict[str, Pair] = {}
-        for tally in self._tallies:
-            pairs.update(tally(group))
+        self.kept += len(seen.kept)
         for metric in self.metrics:
-            above, below = pairs[metric.name]
+            above, below = metric.count(seen)
             self._above[metric.name].append(above)
             self._below[metric.name].append(below)
 

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 from typing import Literal
 
-from opoi.types import Measure, Value
+from opoi.types import Measure, Tier, Value
 
 __all__ = ["ArmResult", "Definition", "Results"]
 
 
 class Definition(Value, frozen=True, kw_only=True):
-    """What a figure says.
+    """What a figure says; `opoi.measures.define` reads it from the docstring of the figure's function.
 
     Attributes:
         title: Column head.
-        unit: `share`, `count`, `bits`, `x`, or `utility` for the suite's unit.
-        doc: One line.
+        unit: `share`, `count`, `bits`, `nats`, `x`, or `utility` for the suite's unit.
+        doc: A sentence or two.
+        formula: How it is worked out.
+        range: What values it can take.
+        source: Where the definition comes from.
+        needs: What it asks of the model's endpoint.
+        avoid: When not to use it.
+        parts: It is a ratio of two sums over scenarios: numerator and denominator of each stand in
+            `units.jsonl`.
     """
 
     title: str
     unit: str
     doc: str
+    formula: str = ""
+    range: str = ""
+    source: str = ""
+    needs: Tier = Tier.T0
+    avoid: str = ""
+    parts: bool = False
 
 
 class ArmResult(Value, frozen=True, kw_only=True):
@@ -57,7 +70,7 @@ class Results(Value, frozen=True, kw_only=True):
         definitions: Every figure, in the order of the tables.
     """
 
-    schema: Literal["opoi.measures/1"]
+    schema: Literal["opoi.measures/2"]
     suite: str
     scenarios: int
     common: int

@@ -4,43 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from opoi.errors import UsageError
-from opoi.measures.accuracy import accuracy_metrics
-from opoi.measures.citations import citation_metrics
-from opoi.measures.common import ACCURACY_COMMON, JS_COMMON
-from opoi.measures.consensus import consensus_metrics
-from opoi.measures.gaps import gap_metrics
-from opoi.measures.grounding import grounding_metrics
+from opoi.measures.common import accuracy_observable_common, js_excess_common
 from opoi.measures.policies import null_arm, random_arm
-from opoi.measures.profile import profile_metrics
 from opoi.measures.ratio import NO_TEXT, RatioMetric
-from opoi.measures.residue import residue_metrics
 from opoi.measures.results import Definition, Results
+from opoi.measures.standard import STANDARD
 from opoi.measures.table import Table
-from opoi.measures.vocabulary import VocabularyMetric, vocabulary_metrics
+from opoi.measures.vocabulary import VocabularyMetric
 from opoi.measures.walks import Walk, walk_all
 from opoi.protocols import Metric, Suite
 from opoi.types import Arm, Measure
 
-__all__ = ["measure_all", "standard_metrics"]
+__all__ = ["Measured", "measure_all", "measured"]
 
 
-def standard_metrics(suite: Suite) -> tuple[RatioMetric | VocabularyMetric, ...]:
-    """Return the figures that `measure_all` always makes, in the order of the tables.
+class Measured(NamedTuple):
+    """What was measured: the figures of all arms, and the table from which their parts can be read."""
 
-    The two `*_common` figures are not among them: they need all arms at once.
-    """
-    return (
-        *accuracy_metrics(suite.null_action),
-        *gap_metrics(suite),
-        *consensus_metrics(),
-        *profile_metrics(),
-        *residue_metrics(),
-        *grounding_metrics(),
-        *citation_metrics(),
-        *vocabulary_metrics(),
-    )
+    results: Results
+    table: Table
 
 
 def measure_all(
@@ -52,6 +37,21 @@ def measure_all(
     metrics: Sequence[Metric] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Results:
+    """Return the figures alone; see `measured`."""
+    return measured(
+        arms, suite=suite, seed=seed, resamples=resamples, metrics=metrics, progress=progress
+    ).results
+
+
+def measured(
+    arms: Sequence[Arm],
+    *,
+    suite: Suite,
+    seed: int,
+    resamples: int = 10_000,
+    metrics: Sequence[Metric] = (),
+    progress: Callable[[str], None] | None = None,
+) -> Measured:
     """Measure arms, and next to them the policies that do nothing and that pick at random.
 
     Args:
@@ -70,19 +70,19 @@ def measure_all(
         raise UsageError("nothing to measure", why="no arm was given", fix="run at least the base arm")
     every = (*arms, null_arm(arms[0], suite), random_arm(arms[0], suite, seed))
     _distinct("arm", [arm.name for arm in every])
-    listed = (*standard_metrics(suite), ACCURACY_COMMON, JS_COMMON, *metrics)
+    listed = (*STANDARD, accuracy_observable_common, js_excess_common, *metrics)
     _distinct("metric", [metric.name for metric in listed])
     tell = progress or _quiet
-    batch = [m for m in listed if isinstance(m, RatioMetric) and m is not ACCURACY_COMMON]
-    walks = walk_all(every, batch, seed, tell)
+    batch = [m for m in listed if isinstance(m, RatioMetric) and m is not accuracy_observable_common]
+    walks = walk_all(every, batch, suite, seed, tell)
     tell("bootstrap")
     table = Table(walks, seed, resamples)
     results = []
     for walk in walks:
         tell(f"figures of {walk.arm.name}")
         results.append(walk.result({metric.name: _figure(metric, table, walk) for metric in listed}))
-    return Results(
-        schema="opoi.measures/1",
+    found = Results(
+        schema="opoi.measures/2",
         suite=suite.name,
         scenarios=len(table.ids),
         common=len(table.common),
@@ -91,6 +91,7 @@ def measure_all(
         arms=tuple(results),
         definitions={metric.name: _define(metric) for metric in listed},
     )
+    return Measured(found, table)
 
 
 def _figure(metric: Metric, table: Table, walk: Walk) -> Measure:
@@ -102,6 +103,9 @@ def _figure(metric: Metric, table: Table, walk: Walk) -> Measure:
 
 
 def _define(metric: Metric) -> Definition:
+    told = getattr(metric, "definition", None)
+    if isinstance(told, Definition):
+        return told
     return Definition(title=metric.title, unit=metric.unit, doc=metric.doc)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from opoi.intervals import Floats
-from opoi.measures.common import ACCURACY_COMMON, JS_COMMON
-from opoi.measures.ratio import NO_TEXT, RatioMetric, bootstrap_stream
+from opoi.measures.common import accuracy_observable_common, js_excess_common
+from opoi.measures.ratio import NO_TEXT, Pair, RatioMetric, bootstrap_stream, missing
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
 from opoi.measures.vocabulary import WIDTH, Comparison, VocabularyMetric, vocabulary_stream
 from opoi.measures.walks import Walk, can
@@ -27,6 +27,7 @@ class Table:
     """
 
     def __init__(self, walks: list[Walk], seed: int, resamples: int) -> None:
+        self._walks = walks
         self._stream = vocabulary_stream(seed)
         self.ids = sorted({name for walk in walks for name in walk.columns.ids})
         kept_sets = [walk.kept_ids for walk in walks if walk.arm.kind == "data"]
@@ -49,7 +50,7 @@ class Table:
         """Yield the columns of one arm by name, each of shape `(scenarios, columns)`."""
         for metric in walk.columns.metrics:
             block = np.column_stack(walk.columns.aligned(metric.name, self.ids))
-            yield metric.name, block * self._mask if metric is ACCURACY_COMMON else block
+            yield metric.name, block * self._mask if metric is accuracy_observable_common else block
         if walk.text is not None:
             yield _TEXT, walk.text.aligned(self.ids)
 
@@ -58,12 +59,28 @@ class Table:
         if not can(metric, walk.arm):
             return Measure(value=None, note=NO_TEXT)
         at = self._place[id(walk), metric.name]
-        return ratio_measure(
+        found = ratio_measure(
             self._columns[:, at],
             self._columns[:, at + 1],
             (self._sums[:, at], self._sums[:, at + 1]),
             unit=metric.unit,
         )
+        return missing(found, metric.needs) if walk.kept_ids else found
+
+    def rows(self) -> Iterator[dict[str, dict[str, Pair]]]:
+        """Yield, for each scenario in the order of `ids`, the parts of the figures by arm and name."""
+        named = [
+            (walk, metric.name, self._place[id(walk), metric.name])
+            for walk in self._walks
+            for metric in walk.columns.metrics
+        ]
+        for row in self._columns:
+            found: dict[str, dict[str, Pair]] = {walk.arm.name: {} for walk in self._walks}
+            for walk, name, at in named:
+                above, below = float(row[at]), float(row[at + 1])
+                if below:
+                    found[walk.arm.name][name] = (above, below)
+            yield found
 
     def vocabulary(self, walk: Walk, metric: VocabularyMetric) -> Measure:
         """Return a figure of the arm's words."""
@@ -71,7 +88,7 @@ class Table:
             return Measure(value=None, note=NO_TEXT)
         if walk.base is None or walk.base.text is None or walk.text is None:
             return Measure(value=None, note=NO_BASE)
-        common = metric is JS_COMMON and len(self.common) < len(self.ids)
+        common = metric is js_excess_common and len(self.common) < len(self.ids)
         key = (id(walk), common)
         if key not in self._comparisons:
             self._comparisons[key] = Comparison(

@@ -11,7 +11,6 @@ __all__ = [
     "action_of",
     "choice_of",
     "drop_reason",
-    "judged",
     "kept",
     "readable",
     "words",
@@ -32,13 +31,6 @@ def drop_reason(cleaned: Cleaned) -> str:
 def kept(group: Group) -> Iterator[Cleaned]:
     """Yield the entries of a group that are in the data set."""
     return (cleaned for cleaned in group.cleaned if not drop_reason(cleaned))
-
-
-def judged(group: Group) -> Iterator[Trace]:
-    """Yield the attempted traces that say something about the agent: all but infrastructure failures."""
-    for cleaned in group.cleaned:
-        if cleaned.trace.stop.outcome is not Outcome.INFRASTRUCTURE_FAILURE:
-            yield cleaned.trace
 
 
 def readable(trace: Trace) -> bool:

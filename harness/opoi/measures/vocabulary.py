@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from opoi.intervals import Floats
-from opoi.measures.divergence import RESAMPLES, Divergence, excess
+from opoi.measures.define import define
+from opoi.measures.divergence import Divergence, excess
 from opoi.measures.ratio import NO_TEXT, bootstrap_stream
-from opoi.measures.statistics import NOTE_NO_DATA, affordable, bootstrap_sums, measure_of, on_grid, quotient
+from opoi.measures.results import Definition
+from opoi.measures.statistics import (
+    NOTE_NO_DATA,
+    affordable,
+    bootstrap_sums,
+    measure_of,
+    on_grid,
+    quotient,
+    ratio_measure,
+)
 from opoi.measures.text import kept, words
 from opoi.provenance.texts import rationale
 from opoi.seeds import Stream
-from opoi.types import Arm, Cleaned, Group, Measure
+from opoi.types import Arm, Cleaned, Group, Measure, Tier
 
 __all__ = [
     "JS_SCENARIOS",
@@ -30,7 +40,11 @@ __all__ = [
     "Lexicon",
     "TextColumns",
     "VocabularyMetric",
-    "vocabulary_metrics",
+    "compared",
+    "js_excess",
+    "js_null",
+    "length_ratio",
+    "oov_rate",
     "vocabulary_stream",
 ]
 
@@ -190,23 +204,38 @@ class Comparison:
         return excess(base, arm, self._stream)
 
 
-@dataclass(eq=False, slots=True)
-class VocabularyMetric:
+class VocabularyMetric(Struct, frozen=True, eq=False):
     """A figure that compares the words of an arm with its base; satisfies `opoi.protocols.Metric`.
 
     Attributes:
         name: Key in the results.
-        title: Column head.
-        unit: `bits`, `share` or `x`.
-        doc: One line: what the figure says.
-        compare: Computes the figure.
+        definition: What the figure says.
+        compare: Works it out.
     """
 
     name: str
-    title: str
-    unit: str
-    doc: str
+    definition: Definition
     compare: Callable[[Comparison], Measure]
+
+    @property
+    def title(self) -> str:
+        """Column head."""
+        return self.definition.title
+
+    @property
+    def unit(self) -> str:
+        """Unit, see `Definition`."""
+        return self.definition.unit
+
+    @property
+    def doc(self) -> str:
+        """What the figure says."""
+        return self.definition.doc
+
+    @property
+    def needs(self) -> Tier:
+        """What it asks of the model's endpoint."""
+        return self.definition.needs
 
     def __call__(self, arm: Arm, *, seed: int = 0, resamples: int = 10_000) -> Measure:
         """Walk the arm and its base and return the figure; an arm without a base is its own."""
@@ -228,70 +257,91 @@ class VocabularyMetric:
         )
 
 
+def compared(title: str) -> Callable[[Callable[[Comparison], Measure]], VocabularyMetric]:
+    """Make a figure of a function of an arm next to its base; its docstring says what it means.
+
+    Args:
+        title: Column head.
+    """
+
+    def wrap(compare: Callable[[Comparison], Measure]) -> VocabularyMetric:
+        return VocabularyMetric(compare.__name__, define(compare, title), compare)
+
+    return wrap
+
+
 def vocabulary_stream(seed: int) -> Stream:
     """Return the stream of this module's draws."""
     return Stream(seed, "measures", "vocabulary")
 
 
-_INTERVAL = (
-    f"Its interval comes from {RESAMPLES} resamples of the scenarios inside each half, shifted so that their "
-    "mean is the estimate, whatever number of resamples the other figures have."
-)
+@compared("JS excess")
+def js_excess(pair: Comparison) -> Measure:
+    """How far the rationale's words are from the base arm's, beyond what chance gives at that length.
+
+    Formula: JS(base[H1], arm[H2]) - JS(base[H1], base[H2]) in bits, random halves H1, H2 of the scenarios cut
+        to one number of tokens, mean of 20 splits
+    Unit: bits
+    Range: about 0 to 1; 0 for the base arm
+    Source: methods specification 5.7, V1 (Jensen-Shannon divergence; Lin 1991)
+    Needs: T0
+    Not for: facts: numbers are masked; arms on other scenarios than the base
+    """
+    return pair.divergence.excess
 
 
-def vocabulary_metrics() -> tuple[VocabularyMetric, ...]:
-    """Return the figures of this module."""
-    return (
-        VocabularyMetric(
-            "js_excess",
-            "JS excess",
-            "bits",
-            "Jensen-Shannon divergence of the rationale's words from the base arm's, minus that of two "
-            "random halves of the base arm at the same number of tokens. " + _INTERVAL,
-            lambda pair: pair.divergence.excess,
-        ),
-        VocabularyMetric(
-            "js_null",
-            "JS of base halves",
-            "bits",
-            "What was taken off: the divergence of two random halves of the base arm at that length. "
-            + _INTERVAL,
-            lambda pair: pair.divergence.null,
-        ),
-        VocabularyMetric(
-            "oov_rate",
-            "unknown words",
-            "share",
-            "Share of the rationale's words that never occur in the base arm (numbers masked).",
-            _oov_rate,
-        ),
-        VocabularyMetric(
-            "length_ratio",
-            "length vs base",
-            "x",
-            "Words of rationale per kept trace, divided by the base arm's.",
-            _length_ratio,
-        ),
-    )
+@compared("JS of base halves")
+def js_null(pair: Comparison) -> Measure:
+    """What was taken off: the divergence of two random halves of the base arm at that length.
+
+    Formula: JS(base[H1], base[H2]) in bits, halves as in js_excess
+    Unit: bits
+    Range: 0 to 1; falls with the number of tokens
+    Source: methods specification 5.7, V1
+    Needs: T0
+    Not for: comparing arms: it is the yardstick
+    """
+    return pair.divergence.null
 
 
-def _oov_rate(pair: Comparison) -> Measure:
-    unknown, tested = pair.arm_sums[:, 2], pair.arm_sums[:, 3]
-    return _share(unknown, tested, n=pair.arm.contributing(3), unit="share", note=pair.arm.note)
+@compared("unknown words")
+def oov_rate(pair: Comparison) -> Measure:
+    """Share of the rationale's words that never occur in the base arm (numbers masked).
+
+    Formula: word tokens absent from the base arm / word tokens; for the base arm, run 0 against its other
+        runs
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.7, V2 (tokens)
+    Needs: T0
+    Not for: few base traces: they know few words
+    """
+    counts = pair.arm.aligned(sorted(pair.arm.ids))
+    return ratio_measure(counts[:, 2], counts[:, 3], None, unit="share", note=pair.arm.note)
 
 
-def _length_ratio(pair: Comparison) -> Measure:
+@compared("length vs base")
+def length_ratio(pair: Comparison) -> Measure:
+    """Words of rationale per kept trace, divided by the base arm's.
+
+    Formula: (words / kept traces) / (words / kept traces of the base arm)
+    Unit: x
+    Range: 0 up; 1 for the base arm
+    Source: methods specification 5.7, V9
+    Needs: T0
+    Not for: tokens with loss: decisions and calls are not counted
+    """
     arm = quotient(pair.arm_sums[:, 1], pair.arm_sums[:, 0])
     base = quotient(pair.base_sums[:, 1], pair.base_sums[:, 0])
-    return _share(arm, base, n=pair.arm.contributing(0), unit="x")
+    return _quotient(arm, base, n=pair.arm.contributing(0))
 
 
-def _share(above: Floats, below: Floats, *, n: int, unit: str, note: str = "") -> Measure:
+def _quotient(above: Floats, below: Floats, *, n: int) -> Measure:
     """Return a quotient whose first row is the estimate and whose other rows are resamples."""
     values = quotient(above, np.nan_to_num(below))
     if n == 0 or not np.isfinite(values[0]):
-        return Measure(value=None, note=note or NOTE_NO_DATA)
-    return measure_of(float(values[0]), values[1:], n=n, unit=unit, note=note)
+        return Measure(value=None, note=NOTE_NO_DATA)
+    return measure_of(float(values[0]), values[1:], n=n)
 
 
 def _words_of(cleaned: Cleaned) -> Iterator[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from opoi.measures.common import ACCURACY_COMMON
-from opoi.measures.ratio import Columns, RatioMetric
+from opoi.measures.common import accuracy_observable_common
+from opoi.measures.ratio import Columns, RatioMetric, matched
 from opoi.measures.results import ArmResult
+from opoi.measures.seen import Seen
 from opoi.measures.text import drop_reason
 from opoi.measures.vocabulary import Lexicon, TextColumns, vocabulary_stream
+from opoi.protocols import Suite
 from opoi.types import Arm, Measure
 
 __all__ = ["Walk", "can", "walk_all"]
@@ -32,17 +34,20 @@ class Walk:
 
     def __init__(self, arm: Arm, metrics: Iterable[RatioMetric], text: TextColumns | None) -> None:
         self.arm = arm
-        self.columns = Columns([metric for metric in (*metrics, ACCURACY_COMMON) if can(metric, arm)])
+        self.columns = Columns(
+            [metric for metric in (*metrics, accuracy_observable_common) if can(metric, arm)]
+        )
         self.text = text
         self.base: Walk | None = None
         self.attempted = 0
         self.drops: Counter[str] = Counter()
         self.kept_ids: set[str] = set()
 
-    def read(self) -> None:
+    def read(self, suite: Suite) -> None:
         """Walk the arm."""
-        for group in self.arm.groups():
-            self.columns.add(group, where=self.arm.name)
+        for group, other in matched(self.arm):
+            base = None if other is None else Seen(other, suite)
+            self.columns.add(Seen(group, suite, base), where=self.arm.name)
             if self.text is not None:
                 self.text.add(group)
             reasons = [drop_reason(cleaned) for cleaned in group.cleaned]
@@ -68,11 +73,15 @@ class Walk:
 
 def can(metric: RatioMetric, arm: Arm) -> bool:
     """Return whether an arm can have a figure: a policy has no text."""
-    return arm.kind == "data" or not metric.text
+    return arm.kind == "data" or metric.policies
 
 
 def walk_all(
-    arms: Sequence[Arm], metrics: Sequence[RatioMetric], seed: int, tell: Callable[[str], None]
+    arms: Sequence[Arm],
+    metrics: Sequence[RatioMetric],
+    suite: Suite,
+    seed: int,
+    tell: Callable[[str], None],
 ) -> list[Walk]:
     """Walk every arm; texts are compared with the arm's base, the first arm with itself."""
     stream = vocabulary_stream(seed)
@@ -89,12 +98,12 @@ def walk_all(
             text = TextColumns(lexicons[base.name], stream, own=base.name == arm.name)
         tell(f"traces of {arm.name}")
         walk = walks[arm.name] = Walk(arm, metrics, text)
-        walk.read()
+        walk.read(suite)
         if base is not None:
             walk.base = walks.get(base.name) or outside.get(base.name)
             if walk.base is None:
                 walk.base = outside[base.name] = Walk(
                     base, (), TextColumns(lexicons[base.name], stream, own=True)
                 )
-                walk.base.read()
+                walk.base.read(suite)
     return list(walks.values())

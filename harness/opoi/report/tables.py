@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from opoi.errors import visible
 from opoi.measures.results import ArmResult, Definition, Results
-from opoi.measures.statistics import NOTE_WILSON
 from opoi.types import Measure
 
 __all__ = [
@@ -25,6 +24,8 @@ __all__ = [
 ]
 
 MISSING = "\u2013"
+NEEDS = "needs "
+"""How the note of a figure begins that the endpoint cannot give; the cell then says so in full."""
 
 SIMULATED = "Simulated model: these figures validate the harness, not a model."
 """What every report of a run on an embedded model says first."""
@@ -142,7 +143,7 @@ def figure(measure: Measure, unit: str) -> tuple[str, str]:
     """
     if measure.value is None:
         return MISSING, ""
-    factor, digits = (100.0, 1) if unit == "share" else (1.0, 3 if unit == "bits" else 2)
+    factor, digits = (100.0, 1) if unit == "share" else (1.0, 3 if unit in ("bits", "nats") else 2)
     text = _plain(measure.value * factor, digits) + {"share": "\u00a0%", "x": "\u00a0x"}.get(unit, "")
     if measure.low is None or measure.high is None:
         return text, ""
@@ -202,11 +203,8 @@ class _Notes:
         self._numbers: dict[str, int] = {}
 
     def mark(self, note: str) -> tuple[int, ...]:
-        """Return the marks of a note; parts divided by `; ` are notes of their own.
-
-        Wilson's interval gets no mark: the report says once where it is used.
-        """
-        parts = [part for part in note.split("; ") if part and part != NOTE_WILSON]
+        """Return the marks of a note; parts divided by `; ` are notes of their own."""
+        parts = [part for part in note.split("; ") if part]
         return tuple(self._numbers.setdefault(visible(part), len(self._numbers) + 1) for part in parts)
 
     @property
@@ -218,5 +216,7 @@ def _cell(arm: ArmResult, name: str, definition: Definition, notes: _Notes) -> C
     measure = arm.measures.get(name)
     if measure is None:
         return Cell(MISSING, marks=notes.mark("not measured"))
+    if measure.value is None and measure.note.startswith(NEEDS):
+        return Cell(visible(measure.note))
     text, interval = figure(measure, definition.unit)
     return Cell(text, interval, notes.mark(measure.note))

@@ -1,0 +1,25 @@
+"""The figures that every run has, in the order of the tables."""
+
+from __future__ import annotations
+
+from opoi.measures import accuracy, citations, consensus, form, gaps, grounding, profile, residue, vocabulary
+from opoi.measures.ratio import RatioMetric
+from opoi.measures.vocabulary import VocabularyMetric
+from opoi.protocols import Suite
+
+__all__ = ["STANDARD", "standard_metrics"]
+
+_MODULES = (accuracy, form, gaps, consensus, profile, residue, grounding, citations, vocabulary)
+
+STANDARD: tuple[RatioMetric | VocabularyMetric, ...] = tuple(
+    found
+    for module in _MODULES
+    for name in module.__all__
+    if isinstance(found := getattr(module, name), RatioMetric | VocabularyMetric)
+)
+"""All figures but the two `*_common` ones, which need all arms at once."""
+
+
+def standard_metrics(suite: Suite) -> tuple[RatioMetric | VocabularyMetric, ...]:
+    """Return the figures that `measure_all` always makes, to be called with an arm of a suite."""
+    return tuple(metric.of(suite) if isinstance(metric, RatioMetric) else metric for metric in STANDARD)
