@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from opoi.measures.results import ArmResult, Definition, Results
-from opoi.measures.statistics import NOTE_WILSON
 from opoi.report import Sample, build_tables, print_report, render
 from opoi.report.html import SIMULATED
 from opoi.report.svg import Dot, interval_plot
@@ -54,7 +53,7 @@ UNITS = {
 
 def results(names=("base", "opoi")):
     definitions = {
-        name: Definition(title=name.replace("_", " "), unit=unit, doc="A line.")
+        name: Definition(title=name.replace("_", " "), unit=unit, doc="A line.", formula=f"{name} / all")
         for name, unit in UNITS.items()
     }
     figures = dict.fromkeys(UNITS, Measure(value=0.719, low=0.661, high=0.772, n=60))
@@ -62,7 +61,7 @@ def results(names=("base", "opoi")):
         "js_excess": Measure(value=None, note="no text"),
         "yield": Measure(value=None, note="no text"),
     }
-    wilson = figures | {"hindsight_claims": Measure(value=0.0, low=0.0, high=0.06, n=60, note=NOTE_WILSON)}
+    unseen = figures | {"hindsight_claims": Measure(value=None, note="needs T2")}
     arms = [
         ArmResult(
             name=name,
@@ -70,13 +69,13 @@ def results(names=("base", "opoi")):
             attempted=9,
             kept=7,
             drops={"noncompliant": 1, f"odd {index}": 1},
-            measures=wilson,
+            measures=unseen,
         )
         for index, name in enumerate(names)
     ]
     arms.append(ArmResult(name="null", kind="policy", attempted=9, kept=9, drops={}, measures=missing))
     return Results(
-        schema="opoi.measures/1",
+        schema="opoi.measures/2",
         suite="t",
         scenarios=60,
         common=58,
@@ -211,10 +210,27 @@ def test_drop_reasons_add_up_in_every_column():
         assert attempted == sum(parts)
 
 
-def test_wilsons_interval_is_explained_once_and_not_in_footnotes():
-    assert not any(NOTE_WILSON in table.footnotes for table in build_tables(results()))
+def test_how_intervals_are_made_is_said():
     assert "Wilson" in page()
     assert "Wilson" in printed(100)
+
+
+def test_what_an_endpoint_cannot_give_is_said_in_the_cell_and_is_no_number():
+    (table,) = [table for table in build_tables(results()) if table.title == "Data quality"]
+    cells = [row[table.columns.index("hindsight claims")] for row in table.rows]
+    assert {cell.full for cell in cells} == {"needs T2"}
+    assert "needs T2" in printed(100)
+    assert "needs T2" in page()
+
+
+def test_every_percentage_has_its_definition_in_the_same_table():
+    tables = build_tables(results())
+    for table in tables:
+        heads = [*table.columns[1:], *(row[0].text for row in table.rows)]
+        figures = [head for head in heads if head.replace(" ", "_") in UNITS]
+        assert [name for name, _ in table.legend] == figures
+    for text in (re.sub(r"\s+", "", printed(100)), re.sub(r"\s+", "", page())):
+        assert all(f"{name}/all" in text for name in UNITS)
 
 
 # ---------------------------------------------------------------- terminal

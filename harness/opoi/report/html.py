@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
 
-from opoi.measures.results import Results
+from opoi.measures.results import Definition, Results
 from opoi.report.svg import Dot, interval_plot
 from opoi.report.tables import MISSING, SIMULATED, TABLE_ORDER, Table, build_tables, figure, visible
 from opoi.report.trace_view import Sample, view
@@ -41,7 +41,12 @@ class _Plot(Struct, frozen=True):
 
 
 def render(
-    results: Results, *, settings: Mapping[str, object], samples: Sequence[Sample], simulated: bool
+    results: Results,
+    *,
+    settings: Mapping[str, object],
+    samples: Sequence[Sample],
+    simulated: bool,
+    about: str = "",
 ) -> str:
     """Return the report as HTML.
 
@@ -51,6 +56,7 @@ def render(
             the same experiment: dates, timings, paths.
         samples: Traces to show.
         simulated: Whether a stand-in played the model; the page then says so at its head.
+        about: What the run was, in one line: model, temperature, runs.
 
     Returns:
         A whole document, to be written as UTF-8.
@@ -66,6 +72,7 @@ def render(
         style=Markup(style),  # noqa: S704  # our own file; the policy's hash is of these very bytes
         style_hash=_hash(style),
         suite=visible(results.suite),
+        about=visible(about),
         statement=SIMULATED if simulated else "",
         settings=[
             (visible(str(key)), _setting(value))
@@ -83,14 +90,27 @@ def _hash(style: str) -> str:
     return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
 
 
-def _definitions(results: Results) -> list[tuple[str, str, str, str]]:
-    """Return title, name, unit and meaning of every figure, in the order of the tables."""
+def _definitions(results: Results) -> list[tuple[str, str, str, list[tuple[str, str]]]]:
+    """Return title, name, meaning and definition of every figure, in the order of the tables."""
     known = results.definitions
     names = dict.fromkeys([*(name for name in TABLE_ORDER if name in known), *sorted(known)])
     return [
-        (visible(known[name].title), visible(name), visible(known[name].unit), visible(known[name].doc))
+        (visible(known[name].title), visible(name), visible(known[name].doc), _details(known[name]))
         for name in names
     ]
+
+
+def _details(told: Definition) -> list[tuple[str, str]]:
+    """Return the parts of a definition that are there, each with its label."""
+    parts = (
+        ("formula", told.formula),
+        ("unit", told.unit),
+        ("range", told.range),
+        ("source", told.source),
+        ("needs", told.needs.value),
+        ("not for", told.avoid),
+    )
+    return [(label, visible(text)) for label, text in parts if text]
 
 
 def _setting(value: object) -> str:

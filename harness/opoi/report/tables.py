@@ -108,12 +108,14 @@ class Table(Struct, frozen=True):
         columns: Heads, that of the label first.
         rows: Cells, as many per row as there are columns.
         footnotes: Texts of the marks 1, 2, ...
+        legend: Figure and definition, for each figure of the table that has one.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     footnotes: tuple[str, ...] = ()
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 def build_tables(results: Results, *, every_figure: bool = True) -> tuple[Table, ...]:
@@ -164,7 +166,7 @@ def _arms_down(results: Results, title: str, names: Sequence[str], arms: Iterabl
         for arm in arms
     )
     heads = ("arm", *(visible(results.definitions[name].title) for name in present))
-    return Table(title, heads, rows, notes.texts)
+    return Table(title, heads, rows, notes.texts, _legend(results, present))
 
 
 def _figures_down(results: Results, title: str, names: Sequence[str], arms: Sequence[ArmResult]) -> Table:
@@ -178,7 +180,14 @@ def _figures_down(results: Results, title: str, names: Sequence[str], arms: Sequ
         for name in names
         if name in results.definitions
     )
-    return Table(title, ("figure", *(visible(arm.name) for arm in arms)), rows, notes.texts)
+    heads = ("figure", *(visible(arm.name) for arm in arms))
+    return Table(title, heads, rows, notes.texts, _legend(results, names))
+
+
+def _legend(results: Results, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return title and definition of figures, those of percentages and all others."""
+    told = (results.definitions[name] for name in names if name in results.definitions)
+    return tuple((visible(each.title), visible(each.formula)) for each in told if each.formula)
 
 
 def _drops(results: Results) -> Table:

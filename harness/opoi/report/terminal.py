@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -15,7 +17,9 @@ __all__ = ["print_report", "print_table"]
 _GAP = 2
 
 
-def print_report(results: Results, console: Console, *, simulated: bool, every_figure: bool = True) -> None:
+def print_report(
+    results: Results, console: Console, *, simulated: bool, about: str = "", every_figure: bool = True
+) -> None:
     """Print the tables.
 
     A table that is wider than the console is printed in parts, each with the first column; where not even
@@ -25,15 +29,17 @@ def print_report(results: Results, console: Console, *, simulated: bool, every_f
         results: What to print.
         console: Where to.
         simulated: Whether a stand-in played the model; said first.
+        about: What the run was, in one line: model, temperature, runs.
         every_figure: Whether to print the long table of all other figures too.
     """
     if simulated:
         console.print(Text(SIMULATED, style="bold"))
+    many = f"{results.scenarios} scenarios ({results.common} kept by every data arm)"
+    head = ", ".join(filter(None, [f"suite {visible(results.suite)}", many, visible(about)]))
     console.print(
         Text(
-            f"suite {visible(results.suite)}, {results.scenarios} scenarios ({results.common} kept by every "
-            f"data arm), 95 % intervals of {results.resamples} bootstrap resamples over scenarios "
-            "(Wilson's where no scenario differs; others where a footnote says so)"
+            f"{head}; 95 % intervals over scenarios: of shares Wilson's, clustered; of all else by "
+            f"{results.resamples} bootstrap resamples, but where a footnote says so"
         )
     )
     for table in build_tables(results, every_figure=every_figure):
@@ -57,6 +63,9 @@ def print_table(table: Table, console: Console) -> None:
         _print_turned(table, console)
     for number, note in enumerate(table.footnotes, start=1):
         console.print(Text(f"({number}) {note}", style="dim"))
+    if table.legend:
+        console.print()
+        console.print(_legend(table.legend))
 
 
 def _made_visible(table: Table) -> Table:
@@ -65,7 +74,18 @@ def _made_visible(table: Table) -> Table:
         for row in table.rows
     )
     heads, notes = map(visible, table.columns), map(visible, table.footnotes)
-    return Table(visible(table.title), tuple(heads), rows, tuple(notes))
+    legend = tuple((visible(name), visible(formula)) for name, formula in table.legend)
+    return Table(visible(table.title), tuple(heads), rows, tuple(notes), legend)
+
+
+def _legend(legend: Sequence[tuple[str, str]]) -> RichTable:
+    """Return the definitions of figures, one below the other."""
+    grid = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=False)
+    grid.add_column(style="dim", no_wrap=False, overflow="fold")
+    grid.add_column(style="dim", overflow="fold")
+    for name, formula in legend:
+        grid.add_row(Text(name), Text(f"= {formula}"))
+    return grid
 
 
 def _parts(table: Table, width: int) -> list[list[int]]:

@@ -47,7 +47,11 @@ def report(run: Run) -> None:
 
     def html() -> Iterator[bytes]:
         yield render_html(
-            _results(run), settings=shown, samples=list(_samples(run)), simulated=simulated
+            _results(run),
+            settings=shown,
+            samples=list(_samples(run)),
+            simulated=simulated,
+            about=_about(run),
         ).encode()
 
     inputs = [source, *(run.file("cleaned", f"{name}.jsonl") for name, _ in trace_files(run))]
@@ -59,7 +63,27 @@ def show(run: Run, console: Console, *, every_figure: bool = False) -> None:
     """Print the tables of a measured run: the main ones, or every figure."""
     from opoi.report.terminal import print_report
 
-    print_report(_results(run), console, simulated=is_simulated(run), every_figure=every_figure)
+    print_report(
+        _results(run),
+        console,
+        simulated=is_simulated(run),
+        about=_about(run),
+        every_figure=every_figure,
+    )
+
+
+def _about(run: Run) -> str:
+    """Return what consensus has to be read with: who decided, at which temperature, how often."""
+    settings = run.settings
+    first = next(read(run.file("rollouts.jsonl"), Trace), None)
+    temperature = settings.endpoint.temperature
+    warmth = (
+        f" at {'its own' if temperature is None else f'{temperature:g}'} temperature"
+        if settings.remote
+        else ""
+    )
+    runs = f"{settings.runs} run{'s' * (settings.runs != 1)} of each"
+    return f"model {first.model if first else 'none'}{warmth}, {runs}"
 
 
 def _results(run: Run) -> Results:
