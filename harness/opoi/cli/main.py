@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import click
 
 from opoi import __version__
-from opoi.cli import endpoints, lab, runs
+from opoi.cli import endpoints, figures, lab, runs
 from opoi.cli.options import debug
 from opoi.errors import OpoiError, visible
 
@@ -54,6 +54,7 @@ def cli() -> None:
 
 for _command in (
     *(runs.run, *runs.BEFORE_CLEAN, lab.clean, *runs.AFTER_CLEAN),
+    figures.figures,
     *(lab.leaks, lab.rules),
     *(endpoints.probe, endpoints.costs, endpoints.serve),
 ):

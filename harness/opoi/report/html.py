@@ -16,7 +16,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
 
-from opoi.measures.results import Definition, Results
+from opoi.measures.results import Results
+from opoi.report.definitions import definition_parts
 from opoi.report.svg import Dot, interval_plot
 from opoi.report.tables import MISSING, SIMULATED, TABLE_ORDER, Table, build_tables, figure, visible
 from opoi.report.trace_view import Sample, view
@@ -95,22 +96,9 @@ def _definitions(results: Results) -> list[tuple[str, str, str, list[tuple[str, 
     known = results.definitions
     names = dict.fromkeys([*(name for name in TABLE_ORDER if name in known), *sorted(known)])
     return [
-        (visible(known[name].title), visible(name), visible(known[name].doc), _details(known[name]))
+        (visible(known[name].title), visible(name), visible(known[name].doc), definition_parts(known[name]))
         for name in names
     ]
-
-
-def _details(told: Definition) -> list[tuple[str, str]]:
-    """Return the parts of a definition that are there, each with its label."""
-    parts = (
-        ("formula", told.formula),
-        ("unit", told.unit),
-        ("range", told.range),
-        ("source", told.source),
-        ("needs", told.needs.value),
-        ("not for", told.avoid),
-    )
-    return [(label, visible(text)) for label, text in parts if text]
 
 
 def _setting(value: object) -> str:
