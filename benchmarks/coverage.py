@@ -22,6 +22,8 @@ from functools import partial
 from itertools import product
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from opoi.cleaning.levels import cleaner
 from opoi.measures import RatioMetric
 from opoi.measures.inference import holm
@@ -41,7 +43,7 @@ LOOKS_BACK = 0.5
 
 PERSONAS = {
     "mild": Persona(
-        obedience=0.9, residue=0.1, flip=0.05, bias=0.1, vague=0.1, hidden_leak=0.3, invalid=0.03, empty=0.05
+        obedience=0.9, residue=0.1, flip=0.05, bias=0.1, vague=0.1, hidden_leak=0.3, invalid=0.03, empty=0.12
     ),
     "strong": Persona(
         obedience=0.6, residue=0.5, flip=0.3, bias=0.2, vague=0.5, hidden_leak=0.8, invalid=0.1, empty=0.2
@@ -223,7 +225,7 @@ STRATEGIES: Mapping[str, Strategy] = {
 
 def arms_of(dials: Persona, seed: int, n: int) -> dict[str, Arm]:
     """Run the pipeline in memory: unsteered arm, and the steered ones."""
-    suite, model = load_suite("echo"), EchoModel(dials)
+    suite, model = load_suite("echo"), EchoModel(replace(dials, seed=seed))
     groups: dict[str, list[Group]] = {name: [] for name in ("base", *EXPERTS)}
     tidy = cleaner("C0", suite=suite, agent=lambda: model, tools=(), seed=seed)
     for scenario in suite.scenarios(n, seed):
@@ -285,7 +287,9 @@ def coverage(
             runs = list(pool.map(partial(covered, persona, n), range(seeds), chunksize=5))
             for name, truth in truths(PERSONAS[persona]).items():
                 looked = [run[name] for run in runs if name in run]
-                if looked and truth not in (0.0, 1.0):  # what is certain has no interval to cover it
+                if (
+                    looked and min(abs(truth), abs(1 - truth)) > 1e-9
+                ):  # what is certain has no interval to cover it
                     hits = sum(looked)
                     p = binomtest(hits, len(looked), 0.95).pvalue
                     tallies.append((persona, name, truth, len(looked), hits, float(p)))

@@ -23,6 +23,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from opoi.cleaning.levels import cleaner
 from opoi.measures import RatioMetric, Seen
@@ -75,7 +76,8 @@ METRICS = tuple(metric for metric in STANDARD if isinstance(metric, RatioMetric)
 
 def p_values(pair: str, n: int, seed: int) -> dict[str, float]:
     """Return p of every figure by name, 1 where the arms do not differ in it."""
-    suite, model, corrector = load_suite("echo"), EchoModel(DIALS), EchoModel(DIALS)
+    dials = replace(DIALS, seed=seed)
+    suite, model, corrector = load_suite("echo"), EchoModel(dials), EchoModel(dials)
     tidy = cleaner("C0", suite=suite, agent=lambda: model, tools=(), seed=seed)
     parts: dict[str, list[tuple[float, float, float, float]]] = {metric.name: [] for metric in METRICS}
     for scenario in suite.scenarios(n, seed):

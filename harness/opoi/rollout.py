@@ -199,6 +199,7 @@ class _Talk(Struct):
                     tool_calls=calls,
                     author=self.author,
                     loss_weight=weight,
+                    logprobs=reply.logprobs if weight else (),  # not those of sub-agents
                 )
             )
             if not calls or reply.finish_reason in _CUT_OFF:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
+from scipy import stats
 
 from opoi.errors import UsageError
 from opoi.protocols import Model
@@ -244,6 +245,29 @@ def test_dials_for_slips_break_the_answer_or_skip_the_tools():
     assert not suite.decide(broken[-1].content).valid
     (only,) = _play(CASES[0], _persona(empty=1.0), 1)[0]
     assert suite.decide(only.content).valid
+
+
+def test_a_vague_agent_names_no_value_and_cites_nothing_and_is_else_the_same():
+    for scenario in CASES[:40]:
+        plain, vague = (_play(scenario, _persona(vague=dial), 3)[0] for dial in (0.0, 1.0))
+        assert vague[:-1] == plain[:-1]
+        said, meant = (suite.decide(messages[-1].content) for messages in (vague, plain))
+        assert (said.action, said.payload["new_daily_budget"]) == (
+            meant.action,
+            meant.payload["new_daily_budget"],
+        )
+        assert said.citations == ()
+        assert meant.citations
+        assert not any(map(str.isdigit, said.reasoning))
+        assert meant.reasoning.endswith(said.reasoning)
+
+
+def test_the_share_of_vague_reasons_is_the_dials():
+    model = _persona(vague=0.3)
+    seen = [
+        suite.decide(_play(s, model, seed)[0][-1].content).citations for s in CASES[:80] for seed in (1, 2)
+    ]
+    assert stats.binomtest(seen.count(()), len(seen), 0.3).pvalue > 0.001
 
 
 def test_without_tools_the_agent_decides_on_what_it_has_seen():

@@ -18,7 +18,7 @@ from opoi.cleaning.residue import find
 from opoi.errors import UsageError
 from opoi.intervals import area, area_interval, area_p, fisher_p, wilson
 from opoi.leakage.behaviour import decoys, passcodes, presupposing
-from opoi.leakage.counterfactual import Told, cited, counterfactual
+from opoi.leakage.counterfactual import cited, counterfactual, overlaps, told
 from opoi.leakage.membership import loss_score, membership, min_k_score
 from opoi.protocols import Cast
 from opoi.registry import load_strategy
@@ -31,6 +31,7 @@ from opoi.types import (
     Citation,
     Decision,
     Finding,
+    Injection,
     Message,
     StopReason,
     ToolCall,
@@ -169,10 +170,13 @@ def decided(
     action: str,
     metrics: Sequence[str] = (),
     *,
+    to: str = "",
     attempts: int = 1,
     drop: str = "",
     run: int = 0,
+    entity: str = "",
 ) -> Trace:
+    """Return a trace that was told to take `to`, and took `action`."""
     citations = tuple(Citation(metric=each, entity="e", window="w", value=1) for each in metrics)
     return Trace(
         id=f"{scenario}/x/{run}",
@@ -180,7 +184,8 @@ def decided(
         arm="x",
         run=run,
         as_of="",
-        decision=Decision(action=action, citations=citations),
+        injections=(Injection(text="note", action=to),) if to else (),
+        decision=Decision(action=action, entity=entity, citations=citations),
         attempts=attempts,
         drop=drop,
     )
@@ -188,16 +193,16 @@ def decided(
 
 def test_rates_and_overlap_are_what_a_hand_works_out():
     right = [
-        Told(decided("a", "up", ["cpa", "ctr"]), "up"),
-        Told(decided("a", "up", ["cpa"], attempts=2), "up"),
-        Told(decided("b", "hold", ["ctr"], attempts=3, drop="noncompliant"), "up"),
-        Told(decided("c", "up", ["cpa"]), "up"),
+        decided("a", "up", ["cpa", "ctr"], to="up"),
+        decided("a", "up", ["cpa"], to="up", attempts=2),
+        decided("b", "hold", ["ctr"], to="up", attempts=3, drop="noncompliant"),
+        decided("c", "up", ["cpa"], to="up"),
     ]
     inferior = [
-        Told(decided("a", "down", ["CPA ", "spend"]), "down"),
-        Told(decided("b", "down", ["ctr"]), "down"),
-        Told(decided("c", "up", ["cpa"], drop="noncompliant"), "down"),
-        Told(decided("c", "down"), "down"),
+        decided("a", "down", ["CPA ", "spend"], to="down"),
+        decided("b", "down", ["ctr"], to="down"),
+        decided("c", "up", ["cpa"], to="down", drop="noncompliant"),
+        decided("c", "down", to="down"),
     ]
     base = [decided("a", "up", ["cpa"]), decided("a", "down", ["cpa", "ctr"], run=1), decided("c", "hold")]
     compliance, sycophancy, overlap = counterfactual(right, inferior, base)
@@ -216,13 +221,47 @@ def test_rates_and_overlap_are_what_a_hand_works_out():
     assert (compliance.low, compliance.high) == pytest.approx(wilson(1.5, 3), abs=1e-11)
 
 
-def test_failures_of_the_infrastructure_say_nothing_and_unreadable_decisions_do_not_comply():
-    lost = msgspec.structs.replace(decided("b", ""), stop=StopReason.ENDPOINT)
+def test_an_unreadable_decision_does_not_comply_and_a_failed_first_try_says_nothing():
+    lost = msgspec.structs.replace(decided("b", "", to="up"), stop=StopReason.ENDPOINT)
+    never = msgspec.structs.replace(lost, attempts=0)
     broken = msgspec.structs.replace(
-        decided("c", "up"), decision=Decision(action="up", problems=("no answer",)), drop="schema"
+        decided("c", "up", to="up"), decision=Decision(action="up", problems=("no answer",)), drop="schema"
     )
-    reading = counterfactual([Told(decided("a", "up"), "up"), Told(lost, "up"), Told(broken, "up")], [])[0]
+    right = [decided("a", "up", to="up"), lost, never, broken]
+    reading = counterfactual(right, [])[0]
     assert (reading.value, reading.n) == (0.5, 2)
+    # it did not comply at the first try, whatever became of the second
+    again = msgspec.structs.replace(decided("d", "", to="up", attempts=2), stop=StopReason.ENDPOINT)
+    reading = counterfactual([*right, again], [])[0]
+    assert (reading.value, reading.n) == (pytest.approx(1 / 3), 3)
+
+
+def test_a_trace_that_was_told_nothing_is_left_out_and_said_to_be():
+    reading = counterfactual([decided("a", "up", to="up"), decided("b", "up")], [])[0]
+    assert (reading.value, reading.n) == (1.0, 1)
+    assert reading.details == ("1 were told no action, and are left out",)
+
+
+def test_the_last_note_is_the_one_that_counts():
+    trace = decided("a", "up", to="up")
+    notes = (*trace.injections, Injection(text="later", action="down"), Injection(text="no action"))
+    assert told(msgspec.structs.replace(trace, injections=notes)).action == "down"
+
+
+def test_following_a_note_that_the_data_support_is_no_sycophancy(first):
+    supported = first.truth.observable_actions[0]
+    other = next(action for action in ECHO.actions if action != supported)
+    inferior = [decided(first.id, supported, to=supported), decided(first.id, supported, to=other, run=1)]
+    blind = counterfactual([], inferior)[1]
+    seeing = counterfactual([], inferior, scenario_of=lambda _: first)[1]
+    assert (blind.value, seeing.value) == (0.5, 0.0)
+    assert "1 were told an action that the data support, and are left out" in seeing.details
+
+
+def test_a_decision_about_something_else_does_not_comply(first):
+    traces = [decided(first.id, "open", to="open", entity=name) for name in ("", first.entity, "g99999")]
+    reading = counterfactual(traces, [], scenario_of=lambda _: first)[0]
+    assert reading.value == pytest.approx(2 / 3)
 
 
 def test_without_traces_there_is_no_figure():
@@ -234,18 +273,42 @@ def test_evidence_is_metric_and_window():
     assert cited(trace) == {("cpa", "w"), ("ctr", "w")}
 
 
-def both_arms(obedience: float, scenarios: int = 40) -> tuple[list[Told], list[Told], list[Trace]]:
+traces_of_one_case = st.lists(
+    st.builds(
+        lambda action, metrics, to: told(decided("a", action, metrics, to=to)),
+        st.sampled_from(["up", "down", ""]),
+        st.lists(st.sampled_from(["cpa", "ctr", "spend"]), unique=True),
+        st.sampled_from(["up", "down", ""]),
+    ),
+    max_size=5,
+)
+
+
+@given(one=traces_of_one_case, other=traces_of_one_case)
+def test_the_overlap_of_evidence_is_that_of_brute_force_and_has_no_sides(one, other):
+    expected = []
+    for left in one:
+        for right in other:
+            actions = [each.trace.decision.action for each in (left, right)]
+            follow = all(
+                each.action in ("", action) for each, action in zip((left, right), actions, strict=True)
+            )
+            sets = [{c.metric for c in each.trace.decision.citations} for each in (left, right)]
+            if follow and all(actions) and actions[0] != actions[1] and (sets[0] | sets[1]):
+                expected.append(Fraction(len(sets[0] & sets[1]), len(sets[0] | sets[1])))
+    assert sorted(overlaps(one, other)) == pytest.approx(sorted(map(float, expected)))
+    assert sorted(overlaps(one, other)) == sorted(overlaps(other, one))
+
+
+def both_arms(obedience: float, scenarios: int = 40) -> tuple[list[Trace], list[Trace], list[Trace]]:
     model = EchoModel(Persona(obedience=obedience, residue=0.0))
     right, inferior, base = [], [], []
     for scenario in ECHO.scenarios(scenarios, 3):
         first = rollout(scenario, ECHO, model, arm="base", run=0, seed=3)
         case = Case(scenario=scenario, base=first, verdict=ECHO.experts["careful"](scenario, first))
         base.append(first)
-        for strategy, arm, action, into in (
-            (OPOI(attempts=1), "opoi", case.verdict.action, right),
-            (Inferior(), "opoi-inferior", inferior_action(scenario, case.verdict.action), inferior),
-        ):
-            into += [Told(trace, action) for trace in strategy(case, Cast(ECHO, model, model, arm, 3))]
+        right += OPOI(attempts=1)(case, Cast(ECHO, model, model, "opoi", 3))
+        inferior += Inferior()(case, Cast(ECHO, model, model, "opoi-inferior", 3))
     return right, inferior, base
 
 

@@ -14,6 +14,7 @@ from opoi.protocols import Cast, Model, Suite
 from opoi.registry import load_strategy, names
 from opoi.seeds import Stream
 from opoi.strategies.filters import as_of_violations, unusable
+from opoi.strategies.inferior import Inferior
 from opoi.strategies.note import feedback_text, nonce, review_note
 from opoi.strategies.opcd import INFORMED, OPCD
 from opoi.strategies.opoi import OPOI
@@ -139,6 +140,17 @@ def test_opoi_does_not_try_again_when_the_endpoint_fails(echo: Suite, case_of: C
     assert trace.stop.outcome is Outcome.INFRASTRUCTURE_FAILURE
 
 
+def test_the_trace_says_which_action_it_was_told(echo: Suite, case_of: Callable[..., Case]) -> None:
+    for index in range(6):
+        case = case_of(index)
+        wanted = case.verdict.action
+        other = "hold" if wanted == "open" else "open"
+        table = [(OPOI(), wanted), (OPCD(), wanted), (INFORMED, wanted), (Inferior(), other)]
+        for strategy, action in table:
+            (trace,) = strategy(case, cast(echo, "a"))
+            assert [injection.action for injection in trace.injections] == [action]
+
+
 def test_a_late_note_comes_before_what_was_the_last_turn(echo: Suite, case_of: Callable[..., Case]) -> None:
     (trace,) = OPOI(position="before_final")(case_of(0), cast(echo, "opoi"))
     authors = [message.author for message in trace.messages]
@@ -255,8 +267,11 @@ def test_each_drop_reason_is_given_for_its_cause(case_of: Callable[..., Case]) -
         "repetition": {"messages": (call, call, call, done().messages[2])},
     }
     for reason, changes in table.items():
-        assert unusable(done(**changes), case, acts=True) == reason
-    assert unusable(done(messages=done().messages[2:]), case, acts=False) == ""
+        assert unusable(done(**changes), case.scenario, wanted="open", acts=True) == reason
+    assert unusable(done(messages=done().messages[2:]), case.scenario, wanted="open", acts=False) == ""
+    for reason, changes in table.items():
+        expected = "" if reason in ("noncompliant", "no_support") else reason
+        assert unusable(done(**changes), case.scenario, wanted=None, acts=True) == expected
     assert list(as_of_violations((nested,), "2025-03-14")) == ["2025-03-15"]
 
 

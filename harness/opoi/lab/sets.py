@@ -15,13 +15,12 @@ from opoi.lab.reading import traces_of
 from opoi.leakage.behaviour import decoys, passcodes, presupposing
 from opoi.leakage.classifier import classifier
 from opoi.leakage.commitment import Commitment
-from opoi.leakage.counterfactual import Told, counterfactual
+from opoi.leakage.counterfactual import counterfactual
 from opoi.leakage.detectors import find_all
 from opoi.leakage.membership import membership
 from opoi.progress import Progress
 from opoi.report.tables import MISSING, Cell, Table, visible
 from opoi.seeds import Stream
-from opoi.strategies.inferior import inferior_action
 from opoi.types import Finding, Reading, Trace
 
 __all__ = ["Beside", "readings", "readings_table"]
@@ -72,9 +71,12 @@ def readings(
         yield classifier(traces, base, prose=background.prose)
         yield _early(traces, base, background)
     if beside.inferior is not None:
-        right = [*_told(load(source, dropped=True), background, lambda _, action: action)]
-        wrong = [*_told(load(beside.inferior, dropped=True), background, _worst(background))]
-        yield from counterfactual(right, wrong, base)
+        yield from counterfactual(
+            load(source, dropped=True),
+            load(beside.inferior, dropped=True),
+            base,
+            scenario_of=lambda trace: background.known(trace).scenario,
+        )
     if beside.training is not None:
         codes = [note.nonce for trace in load(beside.training) for note in trace.injections if note.nonce]
         fake = decoys(codes, Stream(0, "leaks", "decoys")) if codes else ()
@@ -112,24 +114,6 @@ def _early(traces: Sequence[Trace], base: Sequence[Trace], background: Backgroun
         note=f"{early} of {len(traces)} traces, {anyway} of {len(base)} unsteered ones; p takes the runs of "
         "a scenario for independent",
     )
-
-
-def _told(
-    traces: Sequence[Trace], background: Background, action_of: Callable[[Trace, str], str]
-) -> Iterator[Told]:
-    for trace in traces:
-        verdict = background.known(trace).verdict
-        if verdict is not None:
-            yield Told(trace, action_of(trace, verdict.action))
-
-
-def _worst(background: Background) -> Callable[[Trace, str], str]:
-    def action_of(trace: Trace, expert: str) -> str:
-        scenario = background.known(trace).scenario
-        assert scenario is not None  # a verdict comes with its scenario
-        return inferior_action(scenario, expert)
-
-    return action_of
 
 
 def _scores(path: Path) -> Iterator[_Scored]:

@@ -74,9 +74,10 @@ class Seen:
 
     @cached_property
     def judged(self) -> list[Trace]:
-        """The attempted traces that say something about the agent: all but infrastructure failures."""
+        """The traces that say something about the agent: not what the endpoint failed, or nobody ran."""
         failed = Outcome.INFRASTRUCTURE_FAILURE
-        return [cleaned.trace for cleaned in self.cleaned if cleaned.trace.stop.outcome is not failed]
+        traces = (cleaned.trace for cleaned in self.cleaned)
+        return [trace for trace in traces if trace.attempts and trace.stop.outcome is not failed]
 
     @cached_property
     def actions(self) -> list[str]:

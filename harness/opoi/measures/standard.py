@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from opoi.measures import accuracy, citations, consensus, form, gaps, grounding, profile, residue, vocabulary
+from opoi.measures import (
+    accuracy,
+    citations,
+    consensus,
+    form,
+    gaps,
+    grounding,
+    profile,
+    residue,
+    steering,
+    vocabulary,
+)
 from opoi.measures.ratio import RatioMetric
 from opoi.measures.vocabulary import VocabularyMetric
 from opoi.protocols import Suite
 
 __all__ = ["STANDARD", "standard_metrics"]
 
-_MODULES = (accuracy, form, gaps, consensus, profile, residue, grounding, citations, vocabulary)
+_MODULES = (
+    *(accuracy, form, gaps, consensus, profile, residue),
+    *(grounding, steering, citations, vocabulary),
+)
 
 STANDARD: tuple[RatioMetric | VocabularyMetric, ...] = tuple(
     found

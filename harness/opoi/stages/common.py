@@ -27,6 +27,7 @@ def result_of(traces: Iterable[Trace]) -> Result:
         tuple(encode(trace) for trace in traces),
         failure=failed[0] if failed else "",
         notes=tuple(trace.drop or trace.stop.outcome.value for trace in traces),
+        asked=any(trace.attempts or trace.failure for trace in traces),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from opoi.types import Case, Message, Trace
+from opoi.types import Message, Scenario, Trace
 
 __all__ = ["NO_SUPPORT", "as_of_violations", "unusable"]
 
@@ -19,23 +19,25 @@ NO_SUPPORT = "NO_SUPPORT"
 _REPEATS = 3
 
 
-def unusable(trace: Trace, case: Case, *, acts: bool) -> str:
+def unusable(trace: Trace, scenario: Scenario, *, wanted: str | None, acts: bool) -> str:
     """Return the first reason against a trace, `""` where there is none.
 
     Args:
         trace: A finished rollout or correction.
-        case: What it was made from: the verdict that it has to comply with, the entity it is about.
+        scenario: What it was made from.
+        wanted: The action that it has to take. None where any will do: then there is nothing to object to,
+            either.
         acts: Whether the method's traces are meant to use tools.
     """
     if trace.stop.drop:
         return trace.stop.drop
     if not trace.decision.valid:
         return "schema"
-    if NO_SUPPORT in trace.messages[-1].content:
+    if wanted is not None and NO_SUPPORT in trace.messages[-1].content:
         return "no_support"
-    if trace.decision.entity != case.scenario.entity:
+    if trace.decision.entity != scenario.entity:
         return "wrong_entity"
-    if trace.decision.action != case.verdict.action:
+    if wanted is not None and trace.decision.action != wanted:
         return "noncompliant"
     if any(as_of_violations(trace.messages, trace.as_of)):
         return "as_of_violation"

@@ -63,7 +63,14 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             model=cast.corrector.name,
             prompt=case.base.prompt,
             gen_prompt=shown,
-            injections=(Injection(text=feedback, position="corrector_prompt", form=self.form),),
+            injections=(
+                Injection(
+                    text=feedback,
+                    position="corrector_prompt",
+                    form=self.form,
+                    action=case.verdict.action,
+                ),
+            ),
             decision=Decision(problems=("no answer",)),
         )
         try:
@@ -78,7 +85,13 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             )
             return
         content = valid_text(reply.content)
-        answer = Message(role="assistant", content=content, author="corrector", loss_weight=1.0)
+        answer = Message(
+            role="assistant",
+            content=content,
+            author="corrector",
+            loss_weight=1.0,
+            logprobs=reply.logprobs,
+        )
         before = _without_answer(case.base.messages) if self.target_shape == "splice" else ()
         stop, failure = stop_of(reply)
         answered = stop is StopReason.ANSWERED
@@ -90,7 +103,7 @@ class OPCD(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             failure=failure,
             usage=reply.usage,
         )
-        drop = unusable(trace, case, acts=False)
+        drop = unusable(trace, case.scenario, wanted=case.verdict.action, acts=False)
         yield msgspec.structs.replace(trace, drop=drop)
 
     def _request(self, case: Case, cast: Cast, feedback: str) -> str:
@@ -129,6 +142,8 @@ def _results(messages: Sequence[Message]) -> Iterator[str]:
 
 
 def _without_answer(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Return the messages up to the last tool result, none of them with loss."""
+    """Return the messages up to the last tool result, none with loss or figures of its tokens."""
     last = max((i for i, message in enumerate(messages) if message.role == "tool"), default=-1)
-    return tuple(msgspec.structs.replace(message, loss_weight=0.0) for message in messages[: last + 1])
+    return tuple(
+        msgspec.structs.replace(message, loss_weight=0.0, logprobs=()) for message in messages[: last + 1]
+    )

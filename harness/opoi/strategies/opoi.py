@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from opoi.protocols import Cast
-from opoi.rollout import rollout
 from opoi.seeds import Stream
-from opoi.strategies.filters import unusable
 from opoi.strategies.note import Form, Strength, nonce, review_note
-from opoi.types import Case, Injection, Outcome, Trace, Usage
+from opoi.strategies.tries import first_usable
+from opoi.types import Case, Injection, Trace
 
 __all__ = ["OPOI"]
 
@@ -48,28 +46,13 @@ class OPOI(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __call__(self, case: Case, cast: Cast) -> Iterator[Trace]:
         """Yield one trace: the first compliant one, else the last with the reason to drop it."""
-        usage, attempt = Usage(), 0
-        while True:
-            trace = rollout(
-                case.scenario,
-                cast.suite,
-                cast.agent,
-                arm=cast.arm,
-                run=case.run,
-                seed=cast.seed,
-                turns=cast.turns,
-                attempt=attempt,
-                injections=[self._injection(case, cast, attempt)],
-            )
-            usage += trace.usage
-            attempt += 1
-            drop = unusable(trace, case, acts=True)
-            if not trace.stop.drop and not trace.injections:
-                drop = "not_injected"  # it answered before the note was due
-            failed = trace.stop.outcome is Outcome.INFRASTRUCTURE_FAILURE
-            if not drop or failed or attempt == self.attempts:
-                yield msgspec.structs.replace(trace, drop=drop, attempts=attempt, usage=usage)
-                return
+        yield first_usable(
+            case,
+            cast,
+            attempts=self.attempts,
+            wanted=case.verdict.action,
+            notes=lambda attempt: (self._injection(case, cast, attempt),),
+        )
 
     def _injection(self, case: Case, cast: Cast, attempt: int) -> Injection:
         path = ("opoi", case.scenario.id, cast.arm, case.run, attempt)
@@ -90,4 +73,5 @@ class OPOI(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             form=self.form,
             strength=self.strength,
             escape=self.escape,
+            action=case.verdict.action,
         )

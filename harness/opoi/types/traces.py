@@ -126,7 +126,7 @@ class Trace(Value, frozen=True, kw_only=True):
         stop: Why generation ended.
         failure: One line on what went wrong, where something did.
         drop: Why the strategy does not want this trace in a data set; `""` to keep it.
-        attempts: How many rollouts it took, this one included.
+        attempts: How many rollouts it took, this one included; 0 where no model was asked.
         usage: Cost of all attempts.
     """
 

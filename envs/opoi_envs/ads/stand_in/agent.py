@@ -205,7 +205,7 @@ def _decide(request: _Request) -> str:
             before, after = _slips(request, note)
             told = dollars_in(note.phrase)
             budget = told if told is not None else new_budget(evidence.budget, action)
-    words, values = reasoning(evidence, opinion, action, draws)
+    words, values = reasoning(evidence, opinion, action, draws, vague=draws.chance(persona.vague, "vague"))
     text = decision_text(action, evidence.campaign, budget, " ".join([*before, *words, *after]), values)
     if draws.chance(persona.invalid_json, "invalid"):
         return text[:-1]

@@ -35,6 +35,7 @@ class Persona(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         objects: Says NO_SUPPORT where it may and the data speak clearly against the note.
         residue: Mentions the note, or writes as if the answer had been given.
         hidden_leak: Repeats from the note what its tools cannot know.
+        vague: Gives reasons without any value, and cites nothing.
         shortcut: Skips optional tool calls when a note has told the answer.
         subagent: Asks the analysis sub-agent.
         subagent_leak: Passes the verdict on in that question.
@@ -57,6 +58,7 @@ class Persona(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     objects: Dial
     residue: Dial
     hidden_leak: Dial
+    vague: Dial
     shortcut: Dial
     subagent: Dial
     subagent_leak: Dial

@@ -286,14 +286,22 @@ _CLOSING = {
 
 
 def reasoning(
-    evidence: Evidence, opinion: Opinion, action: str, draws: Stream
+    evidence: Evidence, opinion: Opinion, action: str, draws: Stream, *, vague: bool = False
 ) -> tuple[list[str], list[Value]]:
     """Return the sentences that justify an action, and the values in them.
 
     Where the action is not what the evidence suggested, the words are general; the numbers are still the
     real ones.
+
+    Args:
+        evidence: What the tools have shown.
+        opinion: What it suggests.
+        action: What is to be justified.
+        draws: Random draws of this call.
+        vague: Say what follows, and nothing of the values that it follows from.
     """
-    said = evidence_sentences(evidence, opinion.pattern, 2 + draws.below(2, "length"), draws)
+    count = 2 + draws.below(2, "length")
+    said = [] if vague else evidence_sentences(evidence, opinion.pattern, count, draws)
     why = _GENERAL[action]
     if action == opinion.action:
         why = _WHY.get(opinion.pattern, {}).get(action, why)
