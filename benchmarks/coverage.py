@@ -48,6 +48,7 @@ PERSONAS = {
     "strong": Persona(
         obedience=0.6, residue=0.5, flip=0.3, bias=0.2, vague=0.5, hidden_leak=0.8, invalid=0.1, empty=0.2
     ),
+    "inventive": Persona(obedience=0.8, residue=0.3, flip=0.1, fabricate=0.3),
     "one-sided": Persona(
         obedience=1.0, residue=0.9, flip=0.0, bias=0.4, vague=0.9, hidden_leak=1.0, invalid=0.0, empty=0.0
     ),
@@ -165,6 +166,21 @@ def base_truths(dials: Persona) -> dict[str, float]:
     }
 
 
+def claim_truths(dials: Persona) -> dict[str, float]:
+    """Return what the figures of claims should be, where every run looks, answers and gives a reason.
+
+    It makes four claims: pressure and limit in the reason, gauge in the call, pressure in the citation with the
+    gauge; pressure and limit are one where they are equal. What is invented is one more.
+    """
+    if dials.empty or dials.invalid or dials.vague:
+        return {}
+    honest = 4 - sum(bar == LIMIT for bar in PRESSURES) / len(PRESSURES)
+    return {
+        "claims": honest + dials.fabricate,
+        "ungrounded_claims": dials.fabricate / (honest + dials.fabricate),
+    }
+
+
 def _agrees(dials: Persona, told: str) -> tuple[float, float]:
     """Return how often an action told is taken, in any valid answer, and in one that may be kept.
 
@@ -210,7 +226,8 @@ def steered_truths(dials: Persona) -> dict[Name, float]:
 
 def truths(dials: Persona) -> dict[Name, float]:
     """Return what every figure with a dial should be."""
-    return {("base", name): value for name, value in base_truths(dials).items()} | steered_truths(dials)
+    base = base_truths(dials) | claim_truths(dials)
+    return {("base", name): value for name, value in base.items()} | steered_truths(dials)
 
 
 # ---------------------------------------------------------------- what is measured
@@ -287,9 +304,7 @@ def coverage(
             runs = list(pool.map(partial(covered, persona, n), range(seeds), chunksize=5))
             for name, truth in truths(PERSONAS[persona]).items():
                 looked = [run[name] for run in runs if name in run]
-                if (
-                    looked and min(abs(truth), abs(1 - truth)) > 1e-9
-                ):  # what is certain has no interval to cover it
+                if looked and min(abs(truth), abs(1 - truth)) > 1e-9:  # else it is certain
                     hits = sum(looked)
                     p = binomtest(hits, len(looked), 0.95).pvalue
                     tallies.append((persona, name, truth, len(looked), hits, float(p)))
