@@ -28,6 +28,7 @@ LAYERS = [
     ["preflight"],
     ["stages"],
     ["pipeline"],
+    ["across"],
     ["cli", "pytest_plugin"],
 ]
 LAYER = {name: index for index, names in enumerate(LAYERS) for name in names}
