@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from opoi.measures.differences import decide, differences
+from opoi.measures.differences import closed_share, decide, differences
 from opoi.measures.inference import (
     ALPHA,
     EXACT,
@@ -491,3 +491,32 @@ def test_the_same_call_gives_the_same_and_another_seed_another_interval():
     assert first == again
     assert first["f"].difference == other["f"].difference
     assert first["f"].low != other["f"].low
+
+
+# ---------------------------------------------------------------- the performance gap
+
+
+def test_the_closed_share_is_that_of_the_mean_utilities_and_its_interval_is_scipys():
+    rng = np.random.default_rng(5)
+    best, runs = rng.gamma(2.0, 50.0, 400), np.full(400, 3.0)
+    before, after = (3 * best * rng.beta(a, 5, 400) for a in (2.0, 1.0))  # utility lost by three runs
+    found = closed_share(Paired(before, runs, after, runs), seed=1, resamples=4_000)
+    v_obs, v_before, v_after = best.mean(), (best - before / 3).mean(), (best - after / 3).mean()
+    assert found.value == pytest.approx((v_after - v_before) / (v_obs - v_before))
+    theirs = stats.bootstrap(
+        (before, after),
+        lambda a, b, axis: 1 - b.sum(axis=axis) / a.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=4_000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=0.06 * width)
+
+
+def test_who_loses_nothing_leaves_no_gap_to_close():
+    ones = np.ones(5)
+    assert closed_share(Paired(0 * ones, ones, ones, ones), seed=0, resamples=100).value is None
+    assert closed_share(Paired(ones, ones, ones, ones), seed=0, resamples=100).value == 0

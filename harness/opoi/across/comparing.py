@@ -14,14 +14,25 @@ import msgspec
 
 from opoi.across.reading import MeasuredRun, read_run, source_of
 from opoi.errors import UnknownNameError, UsageError
-from opoi.measures.differences import Compared, Comparisons, Contrast, Difference, decide, differences
+from opoi.measures.differences import (
+    Compared,
+    Comparisons,
+    Contrast,
+    Difference,
+    closed_share,
+    decide,
+    differences,
+)
 from opoi.measures.inference import ALPHA, POWER, Paired
 from opoi.measures.results import Definition
+from opoi.types import Measure
 
 __all__ = ["PRIMARY", "compare"]
 
 PRIMARY = ("accuracy_observable", "consensus_pair", "forced_logprob", "hindsight_claims")
 """The figures on which a comparison is judged, unless others are declared."""
+
+_LOST = "regret_observable"
 
 NOT_A_RATIO = (
     "no ratio of sums over scenarios: scenarios have no parts of their own in it that could be paired"
@@ -100,10 +111,16 @@ def compare(
         seed=seed,
         definitions={name: definitions[name] for name in shown},
         compared=tuple(
-            _compared(a, b, found, one, shown)
-            for (a, b), found, one in zip(pairs, scenarios, judged, strict=True)
+            msgspec.structs.replace(
+                _compared(a, b, found, one, shown), closed=_closed(figures.get(_LOST), seed, resamples)
+            )
+            for (a, b), found, one, figures in zip(pairs, scenarios, judged, columns, strict=True)
         ),
     )
+
+
+def _closed(lost: Paired | None, seed: int, resamples: int) -> Measure | None:
+    return None if lost is None else closed_share(lost, seed=seed, resamples=resamples)
 
 
 def _quiet(_message: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
+import numpy as np
 
 from opoi.intervals import rounded
 from opoi.measures.inference import (
@@ -19,11 +20,11 @@ from opoi.measures.inference import (
     permutation_ps,
 )
 from opoi.measures.results import Definition
-from opoi.measures.statistics import affordable
+from opoi.measures.statistics import affordable, bootstrap_sums, measure_of, on_grid, quotient
 from opoi.seeds import Stream
-from opoi.types import Value
+from opoi.types import Measure, Value
 
-__all__ = ["Compared", "Comparisons", "Contrast", "Difference", "decide", "differences"]
+__all__ = ["Compared", "Comparisons", "Contrast", "Difference", "closed_share", "decide", "differences"]
 
 Verdict = Literal["A higher", "B higher", "undecided"]
 Test = Literal["", "McNemar, exact", "permutation, exact", "permutation"]
@@ -90,6 +91,29 @@ def differences(figures: Mapping[str, Paired], *, seed: int, resamples: int) -> 
         name: _difference(one, span[name], ps.get(name)) if name in pairs else _apart(one)
         for name, one in figures.items()
     }
+
+
+def closed_share(figure: Paired, *, seed: int, resamples: int) -> Measure:
+    """Return which share of what A loses B does not lose, with its 95 % interval.
+
+    Formula: 1 - (ratio of B) / (ratio of A); of `regret_observable`, where V is the mean expected utility of
+        the decisions, that is the closed performance gap (V_B - V_A) / (V_obs - V_A)
+    Range: below 1; below 0 where B loses more
+    Source: methods specification 5.9
+
+    Args:
+        figure: What both arms lose, on the same scenarios.
+        seed: Seed of the bootstrap.
+        resamples: Of the bootstrap; many scenarios get fewer.
+    """
+    a, b = figure.values
+    if a is None or b is None or a == 0:
+        return Measure(value=None, note="A loses nothing")
+    columns = np.column_stack((figure.above_a, figure.below_a, figure.above_b, figure.below_b))
+    made = affordable(resamples, len(columns))
+    sums = bootstrap_sums(on_grid(columns), Stream(seed, "inference", "bootstrap"), made)
+    lost_a, lost_b = quotient(sums[:, 0], sums[:, 1]), quotient(sums[:, 2], sums[:, 3])
+    return measure_of(1 - b / a, 1 - quotient(lost_b, lost_a), n=figure.both)
 
 
 def _difference(figure: Paired, span: tuple[float, float] | None, p: float | None) -> Difference:
@@ -208,6 +232,7 @@ class Compared(Value, frozen=True, kw_only=True, omit_defaults=False):
         contrasts: Where the strategies of the two differ; empty for two arms of one name.
         figures: By name, in the order of the reports.
         missing: Figures that are not compared, and why.
+        closed: Share of A's performance gap that B closes, None where `regret_observable` was not measured.
     """
 
     a: str
@@ -219,6 +244,7 @@ class Compared(Value, frozen=True, kw_only=True, omit_defaults=False):
     contrasts: tuple[Contrast, ...]
     figures: dict[str, Difference]
     missing: dict[str, str]
+    closed: Measure | None = None
 
 
 class Comparisons(Value, frozen=True, kw_only=True, omit_defaults=False):

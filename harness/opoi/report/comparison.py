@@ -12,6 +12,7 @@ from opoi.measures.differences import Compared, Comparisons, Contrast, Differenc
 from opoi.measures.inference import MOST_NEEDED
 from opoi.measures.results import Definition
 from opoi.report.tables import MISSING, SIMULATED, Cell, Table, visible
+from opoi.report.tables import figure as printed
 from opoi.report.terminal import print_table
 
 __all__ = ["comparison_tables", "print_comparisons", "settings_table"]
@@ -122,7 +123,14 @@ def _sides(one: Compared) -> list[str]:
         if count
     ]
     left = f"; left out: {', '.join(apart)}" if apart else ""
-    return [f"A = {one.a}", f"B = {one.b}", f"{one.scenarios} scenarios in both{left}"]
+    lines = [f"A = {one.a}", f"B = {one.b}", f"{one.scenarios} scenarios in both{left}"]
+    if one.closed is not None and one.closed.value is not None:
+        text = " ".join(printed(one.closed, "share")).rstrip()
+        lines.append(
+            f"performance gap closed by B: {text} = 1 - regret_observable(B) / regret_observable(A) "
+            "= (V_B - V_A) / (V_obs - V_A)"
+        )
+    return lines
 
 
 # ---------------------------------------------------------------- figures
