@@ -16,7 +16,17 @@ from typing import Literal, NamedTuple
 from opoi.types import Message, ToolCall, Trace
 from opoi.wire import find_object, find_objects, valid_text
 
-__all__ = ["Kind", "Passage", "editable", "passages", "rebuild", "regions_of", "surroundings", "target_chars"]
+__all__ = [
+    "Kind",
+    "Passage",
+    "editable",
+    "passages",
+    "prose_spans",
+    "rebuild",
+    "regions_of",
+    "surroundings",
+    "target_chars",
+]
 
 Kind = Literal["prose", "json", "argument", "name"]
 """What a text is: the author's free text, a key or value of a JSON object, one of a tool's arguments, or
@@ -198,6 +208,19 @@ def regions_of(content: str, prose: Sequence[str]) -> dict[str, str]:
     (behind the Nth of several) and the prose keys of the last object, decoded. Empty ones are left out.
     """
     return {name: text for name, _, text in _spans(content, prose) if text}
+
+
+def prose_spans(content: str, prose: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Return where the same texts stand in the message: first character and one past the last, in order.
+
+    The quotes around the value of a key are no part of it.
+    """
+    found = []
+    for name, (start, end), text in _spans(content, prose):
+        quoted = name not in ("text", "before", "after") and not name.startswith("between:")
+        if text:
+            found.append((start + quoted, end - quoted))
+    return tuple(found)
 
 
 def target_chars(trace: Trace, prose: Sequence[str]) -> int:

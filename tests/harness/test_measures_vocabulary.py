@@ -1,24 +1,38 @@
-"""Words, divergence and its null, against scipy and simulated texts."""
+"""Figures of the words and calls of an arm next to its base: counts by hand, and what must not matter."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import jensenshannon
 
-from opoi.measures.divergence import excess, js_divergence
+from opoi.measures import vocabulary
+from opoi.measures.divergence import excess
+from opoi.measures.lexicon import Lexicon, TextColumns, vocabulary_stream
 from opoi.measures.text import words
-from opoi.measures.vocabulary import vocabulary_metrics
+from opoi.measures.views import CALL_PAIRS, WORD_PAIRS, WORDS
 from opoi.protocols import Metric
 from opoi.provenance.texts import rationale
-from opoi.seeds import Stream
-from opoi.types import Arm, Cleaned, Decision, Group, Message, Scenario, Trace, Truth
+from opoi.types import Arm, Cleaned, Decision, Group, Message, Scenario, ToolCall, Trace, Truth
 
-METRICS = {metric.name: metric for metric in vocabulary_metrics()}
+METRICS = {
+    name: found
+    for name in vocabulary.__all__
+    if isinstance(found := getattr(vocabulary, name), vocabulary.VocabularyMetric)
+}
 TRUTH = Truth(expected={}, realised={}, observable_actions=(), hindsight_actions=())
 
 
-def group(name, *texts, drop=""):
+def called(*names):
+    """An assistant message for each call."""
+    return tuple(
+        Message(
+            role="assistant", author="student", tool_calls=(ToolCall(id=f"c{i}", name=name, arguments="{}"),)
+        )
+        for i, name in enumerate(names)
+    )
+
+
+def group(name, *texts, drop="", calls=()):
     scenario = Scenario(
         id=name, suite="t", seed=0, kind="k", as_of="2025-03-14", task="decide", entity="c1", truth=TRUTH
     )
@@ -29,6 +43,7 @@ def group(name, *texts, drop=""):
             arm="x",
             run=run,
             as_of="2025-03-14",
+            messages=called(*calls),
             decision=Decision(action="a", reasoning=text),
             drop=drop,
         )
@@ -44,18 +59,6 @@ def arm(groups, name="x", base=None):
 def measure(metric, groups, base=None):
     reference = arm(base, "base") if base is not None else None
     return METRICS[metric](arm(groups, base=reference), resamples=100)
-
-
-def zipf(stream, count, types=400):
-    """Draw word numbers with probability proportional to 1 / rank."""
-    bounds = np.cumsum(1 / np.arange(1, types + 1))
-    draws = np.array([stream.uniform(i) for i in range(count)]) * bounds[-1]
-    return np.searchsorted(bounds, draws).astype(np.int32)
-
-
-def corpus(label, scenarios=40, tokens=60, shift=0, types=400):
-    stream = Stream(11, "corpus", label)
-    return {f"s{i:03d}": zipf(stream.at(i), tokens, types) + shift for i in range(scenarios)}
 
 
 # ---------------------------------------------------------------- words
@@ -95,95 +98,75 @@ def test_rationale_is_the_prose_of_the_assistant_and_the_reasoning_without_the_j
     assert list(rationale(trace)) == [(0, "First {I look}."), (3, "So:  done"), (3, "why")]
 
 
-# ---------------------------------------------------------------- divergence
-
-counts = st.lists(st.integers(0, 50), min_size=2, max_size=12)
-
-
-@given(counts, st.data())
-def test_divergence_equals_scipy(left, data):
-    right = data.draw(st.lists(st.integers(0, 50), min_size=len(left), max_size=len(left)))
-    if sum(left) and sum(right):
-        ours = js_divergence(np.array([left], dtype=float), np.array([right], dtype=float))[0]
-        assert ours == pytest.approx(np.nan_to_num(jensenshannon(left, right, base=2)) ** 2, abs=1e-9)
-
-
-@given(counts)
-def test_divergence_is_zero_on_itself_and_one_on_disjoint_words(left):
-    if sum(left):
-        row = np.array([left + [0] * len(left)], dtype=float)
-        other = np.array([[0] * len(left) + left], dtype=float)
-        assert js_divergence(row, row)[0] == 0
-        assert js_divergence(row, other)[0] == pytest.approx(1)
-        assert js_divergence(row, other) == js_divergence(other, row)
+def shown(view, *groups):
+    """What a view shows of each scenario, with the tokens spelled out."""
+    whole = arm(groups)
+    columns = TextColumns(Lexicon(whole, vocabulary_stream(0)), vocabulary_stream(0))
+    for one in groups:
+        columns.add(one)
+    spelled = columns.lexicon.spelled()
+    if view.order == 1:
+        return {name: [spelled[unit] for unit in text] for name, text in columns.texts(view).items()}
+    return {
+        name: [(spelled[unit >> 31], spelled[unit & (2**31 - 1)]) for unit in text.tolist()]
+        for name, text in columns.texts(view).items()
+    }
 
 
-def test_the_null_equals_the_mean_over_splits_by_brute_force():
-    base, other = corpus("a", scenarios=8, tokens=20), corpus("b", scenarios=8, tokens=11)
-    stream = Stream(5, "t")
-    found = excess(base, other, stream)
-    ids, crossed, null = sorted(base), [], []
-    for index in range(20):
-        order = stream.shuffled(range(8), "split", index)
-        first, second = order[:4], order[4:]
-        texts = [
-            np.concatenate([source[ids[i]] for i in half])
-            for source, half in ((base, first), (other, second), (base, second))
-        ]
-        length = min(map(len, texts))
-        # only whole scenarios and one part: 44 tokens are 2 scenarios of 20 and 4/20 of a third
-        bags = []
-        for source, half in ((base, first), (other, second), (base, second)):
-            left, bag = length, np.zeros(400)
-            for i in half:
-                text = source[ids[i]]
-                take = min(left, len(text))
-                share = np.ceil(take / len(text) * 4096) / 4096
-                bag += share * np.bincount(text, minlength=400)
-                left -= take
-            bags.append(bag)
-        crossed.append(jensenshannon(bags[0], bags[1], base=2) ** 2)
-        null.append(jensenshannon(bags[0], bags[2], base=2) ** 2)
-    assert found.null.value == pytest.approx(np.mean(null))
-    assert found.excess.value == pytest.approx(np.mean(crossed) - np.mean(null))
+def test_views_show_words_and_pairs_of_words_and_calls_of_every_kept_trace():
+    one = group("s", "the CPA rose", "hold", calls=("overview", "days", "days"))
+    assert shown(WORDS, one) == {"s": ["the", "cpa", "rose", "hold"]}
+    assert shown(WORD_PAIRS, one) == {"s": [("the", "cpa"), ("cpa", "rose")]}
+    calls = [("<start>", "overview"), ("overview", "days"), ("days", "days"), ("days", "<end>")]
+    assert shown(CALL_PAIRS, one) == {"s": calls * 2}
 
 
-def test_the_same_words_from_other_scenarios_have_no_excess():
-    hits = 0
-    for trial in range(12):
-        found = excess(corpus(f"a{trial}"), corpus(f"b{trial}"), Stream(trial, "t"))
-        hits += found.excess.low <= 0 <= found.excess.high
-        assert abs(found.excess.value) < 0.25 * found.null.value
-    assert hits >= 10
+def test_a_trace_without_calls_goes_from_start_to_end():
+    assert shown(CALL_PAIRS, group("s", "hold")) == {"s": [("<start>", "<end>")]}
 
 
-def test_other_words_have_an_excess_far_above_chance_and_unequal_length_does_not():
-    base = corpus("a")
-    shorter = {name: text[:15] for name, text in corpus("b").items()}
-    assert excess(base, corpus("c", shift=380), Stream(1, "t")).excess.low > 0.2
-    short = excess(base, shorter, Stream(1, "t")).excess
-    assert short.low < 0.02
-
-
-def test_the_estimate_lies_in_its_interval():
-    for shift in (0, 5, 50):
-        found = excess(corpus("a"), corpus("b", shift=shift), Stream(2, "t"))
-        for one in (found.excess, found.null):
-            assert one.low <= one.value <= one.high
-
-
-def test_a_copy_has_no_excess_at_all():
-    base = corpus("a")
-    found = excess(base, dict(reversed(base.items())), Stream(1, "t"))
-    assert (found.excess.value, found.excess.low, found.excess.high) == (0, 0, 0)
-
-
-def test_too_few_scenarios_give_no_value():
-    base = corpus("a", scenarios=3)
-    assert excess(base, base, Stream(1, "t")).excess.value is None
+def test_dropped_traces_show_nothing():
+    assert shown(WORDS, group("s", "hold", drop="residue"), group("t", "open")) == {"t": ["open"]}
 
 
 # ---------------------------------------------------------------- figures of arms
+
+
+def test_the_three_divergences_are_those_of_their_views():
+    texts = ["the cpa rose today", "we hold it", "spend fell again", "scale it up", "hold the budget"]
+    base = [group(f"s{i}", text, calls=("overview", "days")) for i, text in enumerate(texts)]
+    other = [group(f"s{i}", f"{text} now", calls=("days",)) for i, text in enumerate(texts)]
+    for metric, null, view in (
+        ("js_excess", "js_null", WORDS),
+        ("bigram_js_excess", "bigram_js_null", WORD_PAIRS),
+        ("tool_js_excess", "tool_js_null", CALL_PAIRS),
+    ):
+        units = sorted(
+            {unit for one in (base, other) for text in shown(view, *one).values() for unit in text}
+        )
+        sides = [
+            {name: np.array([units.index(unit) for unit in text]) for name, text in shown(view, *one).items()}
+            for one in (base, other)
+        ]
+        expected = excess(*sides, vocabulary_stream(0).at(view.name))
+        assert measure(metric, other, base).value == pytest.approx(expected.excess.value)
+        assert measure(metric, other, base).p == expected.excess.p
+        assert measure(null, other, base).value == pytest.approx(expected.null.value)
+
+
+def test_other_tools_are_seen_by_the_calls_and_by_nothing_else():
+    base = [group(f"s{i}", "we hold it", calls=("overview", "days")) for i in range(30)]
+    other = [group(f"s{i}", "we hold it", calls=("notes", "notes")) for i in range(30)]
+    assert measure("tool_js_excess", other, base).value == pytest.approx(1)
+    assert measure("js_excess", other, base).value == 0
+    assert measure("bigram_js_excess", other, base).value == 0
+
+
+def test_the_same_words_in_another_order_are_seen_by_the_pairs_alone():
+    base = [group(f"s{i}", "we hold the budget") for i in range(30)]
+    other = [group(f"s{i}", "budget the hold we") for i in range(30)]
+    assert measure("js_excess", other, base).value == 0
+    assert measure("bigram_js_excess", other, base).value == pytest.approx(1)
 
 
 def test_unknown_words_equal_the_count_by_hand():
@@ -206,6 +189,16 @@ def test_a_base_arm_with_one_run_is_tested_by_halves():
     assert 0 < found.value <= 0.5
 
 
+def test_distinct_words_count_once_however_often_they_are_said():
+    base = [group(f"s{i}", "we hold it") for i in range(8)]
+    other = [group(f"s{i}", "we hold hold soared") for i in range(8)]
+    # four words are cut to three: "soared" is one of the two or three distinct ones, where it is among them
+    found = measure("oov_types", other, base)
+    assert found.value == pytest.approx(1 / 3)
+    assert measure("oov_types_null", other, base).value == 0
+    assert measure("oov_types", base).value == measure("oov_types_null", base).value == 0
+
+
 def test_length_ratio_is_words_per_kept_trace():
     base = [group("s", "one two three four", "one two"), group("t", "a b c")]
     found = measure("length_ratio", [group("s", "one two"), group("t", "a", drop="residue")], base)
@@ -215,6 +208,17 @@ def test_length_ratio_is_words_per_kept_trace():
 def test_dropped_traces_have_no_words():
     found = measure("oov_rate", [group("s", "zzz", drop="residue")], [group("s", "the cpa rose")])
     assert found.value is None
+
+
+def test_mauve_lite_reads_the_first_kept_trace_of_each_scenario():
+    topics = ["cpa rose over the week", "hold the budget as it is"]
+    base = [group(f"s{i:02d}", topics[i % 2]) for i in range(50)]
+    more = [group(f"s{i:02d}", topics[i % 2], "quite another thing") for i in range(50)]
+    other = [group(f"s{i:02d}", "quite another thing", topics[i % 2]) for i in range(50)]
+    assert measure("mauve_lite", more, base).value == measure("mauve_lite_null", more, base).value
+    assert measure("mauve_lite", other, base).value < 0.05
+    assert "MAUVE" in METRICS["mauve_lite"].doc
+    assert "not comparable" in METRICS["mauve_lite"].doc
 
 
 texts = st.lists(
@@ -231,15 +235,50 @@ def test_the_order_of_scenarios_does_not_matter(rows, rng):
     rng.shuffle(shuffled)
     for name in METRICS:
         one, two = measure(name, other, base), measure(name, shuffled, base)
-        assert one.value == pytest.approx(two.value, abs=1e-9)
-        assert one.low == pytest.approx(two.low, abs=1e-9)
+        assert one.p == two.p
+        if one.value is not None:
+            assert one.value == pytest.approx(two.value, abs=1e-9)
+            assert one.low == pytest.approx(two.low, abs=1e-9)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(texts, min_size=4, max_size=7))
+def test_names_of_scenarios_in_the_same_order_do_not_matter(rows):
+    for name in METRICS:
+        found = [
+            measure(
+                name,
+                [group(pattern.format(i), *row[::-1], calls=("days",)) for i, row in enumerate(rows)],
+                [group(pattern.format(i), *row) for i, row in enumerate(rows)],
+            )
+            for pattern in ("s{}", "case-{:04d}")
+        ]
+        assert found[0].value == (found[1].value if found[0].value is None else pytest.approx(found[1].value))
+        assert found[0].p == found[1].p
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.lists(texts, min_size=2, max_size=5), st.lists(texts, min_size=2, max_size=5))
+def test_twice_the_scenarios_change_no_rate_of_tokens(rows, others):
+    count = min(len(rows), len(others))
+
+    def doubled(source, times):
+        return [group(f"s{i}-{copy}", *source[i]) for i in range(count) for copy in range(times)]
+
+    for name in ("oov_rate", "length_ratio"):
+        once, twice = (measure(name, doubled(others, times), doubled(rows, times)).value for times in (1, 2))
+        assert once == pytest.approx(twice)
 
 
 def test_only_a_thousand_scenarios_are_held_and_they_are_the_same_in_every_arm(monkeypatch):
-    monkeypatch.setattr("opoi.measures.vocabulary.JS_SCENARIOS", 6)
+    monkeypatch.setattr("opoi.measures.lexicon.JS_SCENARIOS", 6)
     base = [group(f"s{i}", "cpa rose and rose") for i in range(30)]
     assert measure("js_excess", base, base).n == 6
+    assert measure("js_excess", base[::-1], base).n == 6
 
 
-def test_every_figure_satisfies_the_contract():
-    assert all(isinstance(metric, Metric) for metric in METRICS.values())
+def test_every_figure_satisfies_the_contract_and_says_all_about_itself():
+    for metric in METRICS.values():
+        assert isinstance(metric, Metric)
+        told = metric.definition
+        assert all((told.doc, told.formula, told.range, told.source, told.avoid)), metric.name

@@ -22,8 +22,9 @@ from msgspec import Struct
 from opoi.cleaning.sentences import sentences
 from opoi.leakage.known import Known
 from opoi.leakage.spoken import Spoken, finding, spoken
+from opoi.provenance.decisive import decisive_metrics
 from opoi.provenance.texts import observed
-from opoi.types import Fact, Finding, Scenario, Trace
+from opoi.types import Fact, Finding, Trace
 
 __all__ = ["Commitment", "CommitmentPosition", "commitment_position", "commits"]
 
@@ -228,18 +229,6 @@ def _evidence(trace: Trace, known: Known, commitment: int | None) -> tuple[int |
 
 
 def _decisive(known: Known, facts: Sequence[Fact]) -> tuple[str, ...]:
-    """Return the metrics without which another action would be the best."""
     if known.suite is None or known.scenario is None:
         return ()
-    best = _best(known, known.scenario, facts)
-    return tuple(
-        metric
-        for metric in sorted({fact.metric for fact in facts})
-        if _best(known, known.scenario, [fact for fact in facts if fact.metric != metric]) != best
-    )
-
-
-def _best(known: Known, scenario: Scenario, facts: Sequence[Fact]) -> str:
-    assert known.suite is not None  # _decisive asks only with a suite
-    expected = known.suite.expected(scenario, facts)
-    return max(sorted(expected), key=lambda action: expected[action])
+    return decisive_metrics(known.suite, known.scenario, facts)

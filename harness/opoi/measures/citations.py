@@ -4,6 +4,7 @@ A citation is right when a tool of the same trace, or the data that its author w
 of the same entity, metric and window whose value it states: the same sign, and within rounding. An empty
 entity or window of a citation matches any. What only the author was shown (the data in the prompt of an
 informed corrector) is not in the student's context: `citations_in_context` counts tool messages alone.
+Whether the evidence that decides is named is asked of a sample (`opoi.measures.recall`).
 Definition: methods specification 5.7, V7.
 """
 
@@ -15,13 +16,21 @@ from typing import NamedTuple
 import msgspec
 
 from opoi.measures.ratio import Pair, figure
+from opoi.measures.recall import cites_metric, recalled
 from opoi.measures.seen import Seen
 from opoi.provenance.claims import Claimed, Unit, number_of, plain_number
 from opoi.provenance.sources import Values
 from opoi.provenance.texts import observed
 from opoi.types import Citation, Fact, Trace
 
-__all__ = ["citation_precision", "citation_rate", "citations_in_context", "supports"]
+__all__ = [
+    "citation_precision",
+    "citation_rate",
+    "citation_recall",
+    "citations_in_context",
+    "metric_citations",
+    "supports",
+]
 
 
 @figure("citation precision")
@@ -50,6 +59,40 @@ def citation_rate(seen: Seen) -> Pair:
     Not for: how much of what decides is cited (see citation_recall)
     """
     return sum(found.right > 0 for found in seen.once(_cited)), len(seen.kept)
+
+
+@figure("traces naming a metric")
+def metric_citations(seen: Seen) -> Pair:
+    """Share of kept traces that name at least one metric with a value, in a citation or a sentence.
+
+    Formula: kept traces with a citation, or a sentence that holds the name of a metric and a number / kept
+        traces; names are those of the facts that kept traces of the arm or its base saw in the scenario
+    Unit: share
+    Range: citation_rate to 1
+    Source: methods specification 5.7, V7
+    Needs: T0
+    Not for: whether the value is right (see citation_precision)
+    """
+    return sum(seen.once(cites_metric)), len(seen.kept)
+
+
+@figure("citation recall")
+def citation_recall(seen: Seen) -> Pair:
+    """Share of the metrics that decide which are named with a value, on a sample of the traces.
+
+    A metric decides if without all its values another action is the best. One that follows from others (a
+    ratio, say) decides nothing while these are there, however often it is cited: compare arms, not with 1.
+
+    Formula: decisive metrics named as in metric_citations / decisive metrics; in a tenth of the scenarios
+        (drawn by id, the same in every arm), of the first kept trace that saw facts
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.7, V7; 5.8 (decisive)
+    Needs: T0
+    Not for: authors that saw no facts; runs of few scenarios, as only a tenth of them is looked at: it takes
+        a call of `Suite.expected` for each metric
+    """
+    return recalled(seen)
 
 
 @figure("citations in context")

@@ -1,12 +1,22 @@
-"""Does the answer have the form that the agent's own answers have?"""
+"""Does the answer have the form that the agent's own answers have?
+
+Definitions: methods specification 5.7, V6.
+"""
 
 from __future__ import annotations
 
-from opoi.measures.ratio import Pair, figure
-from opoi.measures.seen import Seen
-from opoi.measures.text import readable
+from typing import Any, NamedTuple
 
-__all__ = ["schema_valid"]
+import msgspec
+
+from opoi.measures.ratio import Pair, figure
+from opoi.measures.schemas import enums_hold
+from opoi.measures.seen import Seen
+from opoi.measures.text import drop_reason, readable
+from opoi.types import Cleaned, Outcome
+from opoi.wire import find_objects
+
+__all__ = ["enum_valid", "json_valid", "keys_in_order", "schema_valid"]
 
 
 @figure("valid decision", policies=True)
@@ -21,3 +31,99 @@ def schema_valid(seen: Seen) -> Pair:
     Not for: servers that enforce the schema: it is 1 by force
     """
     return sum(map(readable, seen.judged)), len(seen.judged)
+
+
+@figure("valid JSON")
+def json_valid(seen: Seen) -> Pair:
+    """Share of attempted traces whose final answer holds one JSON object, prose around it or not.
+
+    Formula: traces with one JSON object in the answer / traces that the endpoint did not fail
+    Unit: share
+    Range: schema_valid to 1, where suites refuse an answer with two objects
+    Source: methods specification 5.7, V6
+    Needs: T0
+    Not for: servers that enforce JSON: it is 1 by force
+    """
+    return sum(answer.objects == 1 for answer in seen.once(_answers)), len(seen.judged)
+
+
+@figure("valid choices")
+def enum_valid(seen: Seen) -> Pair:
+    """Share of decision objects in which every value that the schema lists choices for is one of these.
+
+    Formula: decision objects whose enum and const values are allowed / traces with a decision object
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.7, V6
+    Needs: T0
+    Not for: missing keys and wrong types (see schema_valid)
+    """
+    schema = seen.suite.decision_schema
+    found = [answer.last for answer in seen.once(_answers) if answer.last is not None]
+    return sum(enums_hold(last, schema) for last in found), len(found)
+
+
+@figure("keys in the agent's order")
+def keys_in_order(seen: Seen) -> Pair:
+    """Share of kept traces whose decision has the keys that a base trace of the scenario has, in its order.
+
+    Formula: kept traces whose sequence of top-level keys is that of a kept base trace of the scenario / kept
+        traces of scenarios with one; a trace is not compared with itself
+    Unit: share
+    Range: 0 to 1
+    Source: methods specification 5.7, V6
+    Needs: T0
+    Not for: the base arm of a run with one repetition: nothing is left to compare with
+    """
+    if seen.base is None:
+        return 0, 0
+    known = _kept_keys(seen.base)
+    hits = total = 0
+    for name, keys in _kept_keys(seen):
+        others = {theirs for other, theirs in known if other != name and theirs}
+        hits += keys in others
+        total += bool(others)
+    return hits, total
+
+
+class _Answer(NamedTuple):
+    """The final answer of a trace.
+
+    Attributes:
+        cleaned: The trace.
+        objects: Number of top-level JSON objects in the answer.
+        last: The last of them, None where there is none.
+    """
+
+    cleaned: Cleaned
+    objects: int
+    last: dict[str, Any] | None
+
+
+def _answers(seen: Seen) -> list[_Answer]:
+    """Return the answers of the traces that the endpoint did not fail."""
+    failed = Outcome.INFRASTRUCTURE_FAILURE
+    return [_answer(cleaned) for cleaned in seen.cleaned if cleaned.trace.stop.outcome is not failed]
+
+
+def _answer(cleaned: Cleaned) -> _Answer:
+    trace = cleaned.trace
+    spoken = [message for message in trace.messages if message.role == "assistant"]
+    if trace.stop.outcome is not Outcome.COMPLETED or not spoken or spoken[-1].tool_calls:
+        return _Answer(cleaned, 0, None)
+    text = spoken[-1].content
+    spans = find_objects(text)
+    try:
+        found = [msgspec.json.decode(text[start:end].encode(), type=dict[str, Any]) for start, end in spans]
+    except (msgspec.DecodeError, UnicodeEncodeError):  # NaN and lone surrogates are no JSON
+        return _Answer(cleaned, 0, None)
+    return _Answer(cleaned, len(found), found[-1] if found else None)
+
+
+def _kept_keys(seen: Seen) -> list[tuple[str, tuple[str, ...]]]:
+    """Return id and keys of the decision, in the order of the text, of the kept traces."""
+    return [
+        (answer.cleaned.trace.id, tuple(answer.last or ()))
+        for answer in seen.once(_answers)
+        if not drop_reason(answer.cleaned)
+    ]
