@@ -169,8 +169,8 @@ def base_truths(dials: Persona) -> dict[str, float]:
 def claim_truths(dials: Persona) -> dict[str, float]:
     """Return what the figures of claims should be, where every run looks, answers and gives a reason.
 
-    It makes four claims: pressure and limit in the reason, gauge in the call, pressure in the citation with the
-    gauge; pressure and limit are one where they are equal. What is invented is one more.
+    It makes four claims: pressure and limit in the reason, gauge in the call, pressure in the citation with
+    the gauge; pressure and limit are one where they are equal. What is invented is one more.
     """
     if dials.empty or dials.invalid or dials.vague:
         return {}

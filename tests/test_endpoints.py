@@ -114,7 +114,8 @@ def test_tools_as_text_give_the_traces_of_native_tools(
     model = SpeaksText(echo.stand_in(), echo.env(scenario).tools)
     assert opoi("run", *SMALL, "--out", tmp_path / "native")[0] == 0
     with running(model, name="text", quirks=Quirks(tools="ignored")) as url:
-        code, said = opoi("run", *SMALL, "--model", url, "--tools", tools, "--out", tmp_path / "text")
+        words = ("--model", url, "--tools", tools, "--logprobs", "off", "--scorers", "none")
+        code, said = opoi("run", *SMALL, *words, "--out", tmp_path / "text")
     assert code == 0, said
     assert without_costs(files_of(tmp_path / "text")) == without_costs(files_of(tmp_path / "native"))
     manifest = json.loads((tmp_path / "text/manifest.json").read_text())
@@ -283,7 +284,7 @@ def test_a_limit_stops_in_order_and_the_run_goes_on_where_it_was(
     heard: Heard, tmp_path: Path, opoi: Command, files_of: Files
 ) -> None:
     with running(heard, name="m") as url:
-        words = ("run", *SMALL, "--model", url)
+        words = ("run", *SMALL, "--model", url, "--scorers", "none")
         assert opoi(*words, "--out", tmp_path / "whole")[0] == 0
         calls = heard.agents
         heard.asked.clear()
@@ -362,7 +363,7 @@ def test_a_stop_finishes_calls_under_way_and_none_is_paid_for_twice(
 ) -> None:
     slow = Heard(echo.stand_in(), seconds=0.02)
     with running(slow, name="m") as url:
-        words = ["run", *map(str, SMALL), "--model", url, "--concurrency", "6"]
+        words = ["run", *map(str, SMALL), "--model", url, "--concurrency", "6", "--scorers", "none"]
         for stop in stops:
             process = started(*words, "--out", tmp_path / "r")
             while process.poll() is None and slow.agents < stop:
@@ -374,7 +375,8 @@ def test_a_stop_finishes_calls_under_way_and_none_is_paid_for_twice(
     paid = {key: count for key, count in slow.asked.items() if "Decide" in key or "correct" in key}
     assert max(paid.values()) == 1
     with running(Heard(echo.stand_in()), name="m") as url:
-        assert opoi("run", *SMALL, "--model", url, "--out", tmp_path / "s")[0] == 0
+        words = ["run", *map(str, SMALL), "--model", url, "--scorers", "none"]
+        assert opoi(*words, "--out", tmp_path / "s")[0] == 0
     left, right = files_of(tmp_path / "r"), files_of(tmp_path / "s")
     for name in SIDE:
         left.pop(name), right.pop(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from opoi.errors import UsageError
-from opoi.models.endpoint.capabilities import Capabilities
+from opoi.models.endpoint.capabilities import Capabilities, Way
 from opoi.models.endpoint.dialect import Dialect
 from opoi.models.resolve import STAND_IN, check_reference, plain_dialect, resolve_model
 from opoi.models.session import Session
@@ -70,6 +71,57 @@ class Casting:
             fix="give a reference: stand-in:PERSONA, a URL, module:attr or file.py:attr",
         )
 
+    @cached_property
+    def scorers(self) -> tuple[tuple[str, str], ...]:
+        """Base URL and model name of each model that is to score traces; they go by their names.
+
+        Raises:
+            UsageError: A name cannot be looked up anywhere, or stands twice.
+        """
+        settings = self._settings
+        if not settings.scorers:
+            return ((settings.model, settings.model_name),) if settings.remote else ()
+        if settings.scorers == ("none",):
+            return ()
+        found = [self._scorer(entry) for entry in settings.scorers]
+        names = [name for _, name in found]
+        for name in names:
+            if names.count(name) > 1:
+                raise UsageError(
+                    f"the scorer {name!r} is named twice",
+                    why="scores go by the names of models, not by where they are",
+                    fix="leave one out, or serve it under another name",
+                )
+        return tuple(found)
+
+    def _scorer(self, entry: str) -> tuple[str, str]:
+        """Return base URL and model name of an entry of `scorers`; names may hold `@` and colons."""
+        named = re.fullmatch(r"(.+?)@(https?://.+)", entry)
+        if named is not None:
+            return named[2], named[1]
+        if self._settings.remote and "://" not in entry and entry != "none":
+            return self._settings.model, entry
+        why = "`none` stands alone" if entry == "none" else "the models of this run are in its process"
+        raise UsageError(
+            f"the scorer {entry!r} is not a model of an endpoint",
+            why="it is a URL without a model" if "://" in entry else why,
+            fix="give NAME@URL, for example --scorers tiny@http://127.0.0.1:8000/v1, or --scorers none",
+        )
+
+    @cached_property
+    def scoring(self) -> Mapping[str, Model]:
+        """The scorers by name."""
+        agent = (self._settings.model, self._settings.model_name)
+        return {
+            name: self.agent if (url, name) == agent else self._model(url, name) for url, name in self.scorers
+        }
+
+    def way_of(self, name: str) -> Way | None:
+        """Return the way in which a scorer scores given texts; None where it cannot, or was not probed."""
+        url = next(url for url, each in self.scorers if each == name)
+        found = self._endpoints.get(endpoint_key(url, name))
+        return found.scoring if found is not None else None
+
     def _model(self, reference: str, name: str) -> Model:
         endpoint = self._settings.endpoint
         named = msgspec.structs.replace(endpoint, name=name or endpoint.name)
@@ -87,7 +139,7 @@ class Casting:
         found = self._endpoints.get(endpoint_key(reference, name))
         if found is None:
             return plain_dialect(endpoint)
-        return found.dialect(stream=endpoint.stream, tools=endpoint.tools)
+        return found.dialect(stream=endpoint.stream, tools=endpoint.tools, logprobs=endpoint.logprobs)
 
     def check_references(self) -> None:
         """Check the model references as far as that goes without asking anyone.
@@ -95,7 +147,8 @@ class Casting:
         Raises:
             UsageError: One cannot be used.
         """
-        for reference in (self._settings.model, self._corrector()[0]):
+        scorers = [url for url, _ in self.scorers]
+        for reference in (self._settings.model, self._corrector()[0], *scorers):
             check_reference(reference, self._settings.endpoint)
 
     def settled(self) -> Settings:
@@ -126,7 +179,11 @@ class Casting:
         return self._identity(*self._corrector(), "corrector")
 
     def _identity(self, reference: str, name: str, role: str) -> object:
-        """An endpoint goes by its model's name and sampling: the same server may come up elsewhere."""
+        """An endpoint goes by its model's name and sampling: the same server may come up elsewhere.
+
+        Whether it is asked for log-probabilities makes no difference: the texts are the same, and nobody
+        wants to pay for them again because figures are to come with them, or not.
+        """
         endpoint = self._settings.endpoint
         if "://" in reference:
             named = name or endpoint.name

@@ -36,8 +36,8 @@ def rounded(value: float, digits: int = 12) -> float:
 def t_quantile(freedom: int) -> float:
     """Return the 97.5 percentile of Student's t distribution.
 
-    Found by halving, from the finite sums that the distribution has for whole degrees of freedom (Abramowitz and
-    Stegun 26.7.3 and 26.7.4); from 1,000 on by their expansion 26.7.5.
+    Found by halving, from the finite sums that the distribution has for whole degrees of freedom (Abramowitz
+    and Stegun 26.7.3 and 26.7.4); from 1,000 on by their expansion 26.7.5.
 
     Args:
         freedom: Degrees of freedom, at least 1.

@@ -1,7 +1,8 @@
 """The whole experiment, top to bottom. Each stage reads the artefact before it and writes the one after.
 
     scenarios.jsonl -> rollouts.jsonl -> reviews.jsonl -> traces/ARM.jsonl -> cleaned/ARM.jsonl
-                    -> datasets/ARM.FORMAT.jsonl, and measures.json -> report.html, report.txt
+                    -> datasets/ARM.FORMAT.jsonl
+                    -> scores/SCORER.ARM.jsonl (where a model can) -> measures.json -> report.html, report.txt
 
 `base` is the unsteered arm: its traces are `rollouts.jsonl`, cleaned like those of every other arm, so
 that what cleaning does to innocent text is measured too.
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from opoi.halting import HaltedError
-from opoi.preflight import require, settle
+from opoi.preflight import require, settle, settle_scorers
 from opoi.registry import load_strategy
 from opoi.run import Run
 from opoi.stages.clean import clean
@@ -21,6 +22,7 @@ from opoi.stages.generate import generate
 from opoi.stages.measure import measure
 from opoi.stages.report import report
 from opoi.stages.review import expert_of, review, rollouts, scenarios
+from opoi.stages.score import score
 
 __all__ = ["STAGES", "carry_out", "check", "run_all"]
 
@@ -31,7 +33,8 @@ STAGES = {
     "generate": generate,  # scenarios, rollouts, reviews           -> traces/ARM.jsonl
     "clean": clean,  # rollouts.jsonl, traces/ARM.jsonl             -> cleaned/ARM.jsonl
     "export": export,  # cleaned/ARM.jsonl                          -> datasets/ARM.FORMAT.jsonl
-    "measure": measure,  # scenarios, reviews, cleaned/*.jsonl      -> measures.json
+    "score": score,  # scenarios, cleaned/ARM.jsonl                 -> scores/SCORER.ARM.jsonl
+    "measure": measure,  # scenarios, reviews, cleaned, scores      -> measures.json
     "report": report,  # measures.json, samples of the traces       -> report.txt, report.html
 }
 """Command name -> stage, in order; what each reads and writes."""
@@ -75,7 +78,7 @@ def carry_out(run: Run, stages: Collection[str], *, ask: bool = False) -> None:
 
 
 def _carry_out(run: Run, stages: Collection[str], *, ask: bool) -> None:
-    asking = {"rollout", "generate"} & set(stages)
+    asking = {"rollout", "generate", "score"} & set(stages)
     before, now = run.opened, run.settings
     unsettled = now.endpoints and not run.endpoints
     other = before is not None and (before.model, before.corrector_model) != (now.model, now.corrector_model)
@@ -85,6 +88,8 @@ def _carry_out(run: Run, stages: Collection[str], *, ask: bool) -> None:
             "note: models go by their names, not by where they are: results of models of the same name are "
             "kept; start a new run for another model under an old name"
         )
+    if "score" in stages:
+        settle_scorers(run)
     with run.locked():
         run.save_manifest()
         run.save_costs()

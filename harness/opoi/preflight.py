@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from opoi.casting import endpoint_key
 from opoi.errors import PluginError, UsageError
@@ -16,7 +16,7 @@ from opoi.run import Run
 from opoi.settings import merge
 from opoi.types import Tier
 
-__all__ = ["look_at", "needs", "require", "settle"]
+__all__ = ["look_at", "needs", "require", "settle", "settle_scorers"]
 
 
 def settle(run: Run) -> None:
@@ -40,6 +40,49 @@ def settle(run: Run) -> None:
     settled = run.cast.settled()
     if unknown or settled != run.settings:
         run.settings = settled
+
+
+def settle_scorers(run: Run) -> None:
+    """Find out in which way the scorers of a run score given texts; what is known is not asked again.
+
+    Args:
+        run: Its endpoints are completed by what those of its scorers can do.
+
+    Raises:
+        UsageError: A scorer was named whose endpoint cannot score given texts.
+        EndpointError: An endpoint does not answer.
+    """
+    run.session.meter.stage = "probe"
+    named = bool(run.settings.scorers)
+    unknown = [
+        (url, name)
+        for url, name in run.cast.scorers
+        if endpoint_key(url, name) not in run.endpoints or (named and run.cast.way_of(name) is None)
+    ]
+    for url, name in unknown:
+        model = run.cast.scoring[name]
+        assert isinstance(model, EndpointModel)  # scorers are models of endpoints
+        run.endpoints[endpoint_key(url, name)] = _probe(run, model)
+    if unknown:
+        run.settings = run.settings  # casts the run anew, with what is known now
+    for url, name in run.cast.scorers if named else ():
+        if run.cast.way_of(name) is None:
+            _refuse(run.endpoints[endpoint_key(url, name)], url)
+
+
+def _refuse(found: Capabilities, url: str) -> NoReturn:
+    """Say that a model scores no given texts, and what the probe saw.
+
+    Raises:
+        UsageError: Always.
+    """
+    seen = ", ".join(f"{way} {scorer.verdict}" for way, scorer in sorted(found.scorers.items()))
+    raise UsageError(
+        f"the scorer {found.model!r} at {url} cannot score given texts: it gives {found.tier}, not T2",
+        why=f"the probe found: {seen or 'no way to ask for scores'}",
+        fix="leave it out (--scorers none leaves out all), or serve it with something that gives "
+        "log-probabilities of the prompt (docs/servers.md)",
+    )
 
 
 def look_at(

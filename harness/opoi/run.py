@@ -46,6 +46,7 @@ _COMMAND = {
     "traces": "generate",
     "cleaned": "clean",
     "data": "export",
+    "scores": "score",
     "measures": "measure",
     "report.txt": "report",
     "report.html": "report",

@@ -52,6 +52,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         corrector_name: Name of the model, where `corrector_model` is a URL.
         clean: Cleaning level, C0 to C5, or the path of a rule file.
         export: How many kept traces of a scenario go into a data set: the `first`, or `all`.
+        scorers: Models that give log-probabilities to the texts of the kept traces: names of models at the
+            agent's URL, or `NAME@URL`. Empty for the agent, where its endpoint can (tier T2); `none` alone
+            for no scores.
         resamples: Bootstrap resamples.
         concurrency: Most items under way at once; 0 means 1 for a model in this process, 64 for an endpoint.
             Calls to an endpoint begin with a few at once and become more while it keeps up.
@@ -75,6 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     corrector_name: str = ""
     clean: str = "C2"
     export: Literal["first", "all"] = "first"
+    scorers: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
     resamples: Annotated[int, Meta(ge=100)] = 10_000
     concurrency: Annotated[int, Meta(ge=0, le=1024)] = 0
     max_calls: Annotated[int, Meta(ge=0)] = 0
@@ -96,7 +100,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def endpoints(self) -> bool:
         """Whether any model is an endpoint."""
-        return self.remote or "://" in self.corrector_model
+        return self.remote or any("://" in named for named in (self.corrector_model, *self.scorers))
 
     @property
     def workers(self) -> int:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opoi.errors import PluginError, UsageError
-from opoi.measures.define import UNITS
 from opoi.measures import Results, figure, measure_all, null_arm, random_arm, standard_metrics
+from opoi.measures.define import UNITS
 from opoi.protocols import Metric
 from opoi.seeds import Stream
 from opoi.types import (

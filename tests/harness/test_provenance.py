@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opoi.cleaning.levels import cleaner
-from opoi.measures.citations import citation_metrics, supports
-from opoi.measures.grounding import grounding_metrics
+from opoi.measures import grounding
+from opoi.measures.citations import citation_precision, citation_rate, citations_in_context, supports
 from opoi.passages import rebuild
 from opoi.protocols import Cast
 from opoi.provenance.claims import find_claims, find_ids, id_shapes, number_of
@@ -578,13 +578,17 @@ def arm_of(*traces, verdict=VERDICT):
     return Arm("x", lambda: iter([group]))
 
 
+GROUNDING = [getattr(grounding, name) for name in grounding.__all__]
+CITATIONS = [citation_precision, citation_rate, citations_in_context]
+
+
 def figures(metrics, arm):
     return {metric.name: metric(arm, resamples=20).value for metric in metrics}
 
 
 def test_shares_of_claims_and_traces_equal_the_count_by_hand():
     found = figures(
-        grounding_metrics(),
+        GROUNDING,
         arm_of(
             trace("CPA was $52.10, up 30.3%"),
             trace("CPA will settle at $47.37 and 28.37%"),
@@ -612,14 +616,14 @@ def test_a_hidden_value_that_tools_can_print_about_something_else_is_counted_apa
         found = trace_claims(told, Provenance(scenario, verdict))
         assert {each.source for each in found} == {"ambiguous"}
     group = Group(scenario=scenario, verdict=None, cleaned=cleaned)
-    shares = figures(grounding_metrics(), Arm("x", lambda: iter([group])))
+    shares = figures(GROUNDING, Arm("x", lambda: iter([group])))
     assert (shares["ambiguous_claims"], shares["hindsight_claims"]) == (1.0, 0.0)
 
 
 def test_dropped_traces_leak_nothing_into_the_data():
     leak = trace("CPA will settle at $47.37")
     dropped = Trace(**{**{f: getattr(leak, f) for f in leak.__struct_fields__}, "drop": "residue"})
-    assert figures(grounding_metrics(), arm_of(dropped))["hindsight_claims"] is None
+    assert figures(GROUNDING, arm_of(dropped))["hindsight_claims"] is None
 
 
 @pytest.mark.parametrize(
@@ -658,7 +662,7 @@ def test_citation_precision_and_rate_equal_the_count_by_hand():
     good = Citation(metric="cpa", entity="c2", window="2025-03-13", value=52.1)
     bad = Citation(metric="cpa", entity="c2", window="2025-03-13", value=47.37)
     found = figures(
-        citation_metrics(),
+        CITATIONS,
         arm_of(trace("", citations=(good, bad, bad)), trace("", citations=(bad,)), trace("")),
     )
     assert found == {
@@ -672,16 +676,13 @@ def test_a_citation_of_data_that_only_the_author_was_shown_is_right_but_not_in_t
     good = Citation(metric="cpa", entity="c2", window="2025-03-13", value=52.1)
     shown = Message(role="user", author="suite", facts=SEEN)
     informed = msgspec.structs.replace(trace("", messages=(), citations=(good,)), gen_prompt=(shown,))
-    found = figures(citation_metrics(), arm_of(informed, trace("", citations=(good,))))
+    found = figures(CITATIONS, arm_of(informed, trace("", citations=(good,))))
     assert found == {"citation_precision": 1, "citation_rate": 1, "citations_in_context": 0.5}
 
 
 def test_a_trace_that_fetched_nothing_supports_no_citation():
     good = Citation(metric="cpa", entity="c2", window="2025-03-13", value=52.1)
-    assert (
-        figures(citation_metrics(), arm_of(trace("", messages=(), citations=(good,))))["citation_precision"]
-        == 0
-    )
+    assert figures(CITATIONS, arm_of(trace("", messages=(), citations=(good,))))["citation_precision"] == 0
 
 
 # ---------------------------------------------------------------- the ad account

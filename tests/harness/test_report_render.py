@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from opoi.measures.results import ArmResult, Definition, Results
-from opoi.report import Sample, build_tables, print_report, render
+from opoi.report import Sample, print_report, render, report_tables
 from opoi.report.html import SIMULATED
 from opoi.report.svg import Dot, interval_plot
 from opoi.report.tables import figure, visible
@@ -192,7 +192,7 @@ def test_a_figure_is_printed_with_its_interval_and_unit(measure, unit, text):
 
 
 def test_every_figure_stands_in_a_table_and_every_missing_one_has_a_reason():
-    tables = build_tables(results())
+    tables = report_tables(results())
     heads = {head for table in tables for head in (*table.columns, *(row[0].text for row in table.rows))}
     assert {definition.title for definition in results().definitions.values()} <= heads
     for table in tables:
@@ -204,7 +204,7 @@ def test_every_figure_stands_in_a_table_and_every_missing_one_has_a_reason():
 
 
 def test_drop_reasons_add_up_in_every_column():
-    (table,) = [table for table in build_tables(results()) if table.title.startswith("Drop")]
+    (table,) = [table for table in report_tables(results()) if table.title.startswith("Drop")]
     numbers = [[int(cell.text) for cell in row[1:]] for row in table.rows]
     for attempted, *parts in zip(*numbers, strict=True):
         assert attempted == sum(parts)
@@ -216,7 +216,7 @@ def test_how_intervals_are_made_is_said():
 
 
 def test_what_an_endpoint_cannot_give_is_said_in_the_cell_and_is_no_number():
-    (table,) = [table for table in build_tables(results()) if table.title == "Data quality"]
+    (table,) = [table for table in report_tables(results()) if table.title == "Data quality"]
     cells = [row[table.columns.index("hindsight claims")] for row in table.rows]
     assert {cell.full for cell in cells} == {"needs T2"}
     assert "needs T2" in printed(100)
@@ -224,7 +224,7 @@ def test_what_an_endpoint_cannot_give_is_said_in_the_cell_and_is_no_number():
 
 
 def test_every_percentage_has_its_definition_in_the_same_table():
-    tables = build_tables(results())
+    tables = report_tables(results())
     for table in tables:
         heads = [*table.columns[1:], *(row[0].text for row in table.rows)]
         figures = [head for head in heads if head.replace(" ", "_") in UNITS]
@@ -242,7 +242,7 @@ def test_no_figure_is_lost_at_any_width(width):
     flat = re.sub(r"\s+", "", text)
     assert all(len(line) <= width for line in text.splitlines())
     assert "\u2026" not in text
-    for table in build_tables(results()):
+    for table in report_tables(results()):
         for row in table.rows:
             for cell in row:
                 for part in (cell.text, cell.interval):
@@ -254,7 +254,7 @@ def test_no_figure_is_lost_at_any_width(width):
 @pytest.mark.parametrize("width", range(40, 140, 7))
 def test_no_figure_is_broken_over_lines(width):
     text = printed(width)
-    for table in build_tables(results()):
+    for table in report_tables(results()):
         for row in table.rows:
             for cell in row[1:]:
                 assert cell.text in text

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import click
 
 from opoi import __version__
-from opoi.cli import across, endpoints, figures, lab, power, runs
+from opoi.cli import across, endpoints, figures, lab, leaderboard, power, runs
 from opoi.cli.options import debug
 from opoi.errors import OpoiError, visible
 
@@ -54,7 +54,7 @@ def cli() -> None:
 
 for _command in (
     *(runs.run, *runs.BEFORE_CLEAN, lab.clean, *runs.AFTER_CLEAN),
-    *(across.compare, figures.figures, power.power),
+    *(across.compare, leaderboard.leaderboard, figures.figures, power.power),
     *(lab.leaks, lab.rules),
     *(endpoints.probe, endpoints.costs, endpoints.serve),
 ):
@@ -140,8 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 _RESUME = "\nstopped; what is finished is kept: go on with --resume --out DIR"
-_STOPPED = dict.fromkeys(("leaks", "rules", "probe", "agree", "power", "compare"), "\nstopped; nothing was written") | {
-    "clean": "\nstopped; files are written whole or not at all, and the stage of a run goes on where it was"
+_READERS = ("leaks", "rules", "probe", "agree", "power", "compare")
+_STOPPED = dict.fromkeys(_READERS, "\nstopped; nothing was written") | {
+    "leaderboard": leaderboard.STOPPED,
+    "clean": "\nstopped; files are written whole or not at all, and the stage of a run goes on where it was",
 }
 """What an interrupt leaves, by command."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-__all__ = ["ENDPOINT", "MODEL", "OPTIONS", "debug", "takes", "taped", "values_of"]
+__all__ = ["ENDPOINT", "MODEL", "OPTIONS", "SCORER", "debug", "takes", "taped", "values_of"]
 
 LEVELS = ("C0", "C1", "C2", "C3", "C4", "C5")
 
@@ -73,6 +73,12 @@ OPTIONS: dict[str, Decorator] = {
         type=click.Choice(["first", "all"]),
         help="Kept traces of a scenario that go into a data set.  [first]",
     ),
+    "scorers": setting(
+        "--scorers",
+        metavar="A,B",
+        help="Models that score the kept traces: names at the agent's URL, or NAME@URL; none for no scores.  "
+        "[the agent, where its endpoint can]",
+    ),
     "resamples": setting("--resamples", type=click.IntRange(100), help="Bootstrap resamples.  [10000]"),
     "concurrency": setting(
         "--concurrency",
@@ -106,6 +112,12 @@ OPTIONS: dict[str, Decorator] = {
         type=click.Choice(["auto", "native", "text"]),
         help="How endpoints are offered tools: natively, or described in text.  [auto: what the probe finds]",
     ),
+    "logprobs": setting(
+        "--logprobs",
+        type=click.Choice(["auto", "off"]),
+        help="Whether endpoints are asked for log-probabilities of what they write.  [auto: where the probe "
+        "believes them]",
+    ),
     "api_key_env": setting(
         "--api-key-env", metavar="VAR", help="Environment variable with the key.  [OPENAI_API_KEY]"
     ),
@@ -114,7 +126,20 @@ OPTIONS: dict[str, Decorator] = {
     ),
 }
 ENDPOINT = ("temperature", "max_tokens", "timeout", "retries", "stream", "tools", "api_key_env")
-MODEL = ("model", "model_name", "concurrency", "max_calls", "max_tokens_total", "prices", *ENDPOINT)
+SCORER = (
+    "scorers",
+    "concurrency",
+    "max_calls",
+    "max_tokens_total",
+    "prices",
+    "timeout",
+    "retries",
+    "api_key_env",
+)
+MODEL = (
+    *("model", "model_name", "concurrency", "max_calls", "max_tokens_total", "prices"),
+    *(*ENDPOINT, "logprobs"),
+)
 
 
 def taped(command: Any) -> Any:  # noqa: ANN401 - a function or a command, as click takes both
@@ -158,11 +183,12 @@ def values_of(given: dict[str, Any]) -> dict[str, Any]:
     path = given.pop("config", None)
     values = read_settings(path) if path else {}
     given = {key: value for key, value in given.items() if value is not None}
-    endpoint = {key: given.pop(key) for key in ENDPOINT if key in given}
+    endpoint = {key: given.pop(key) for key in (*ENDPOINT, "logprobs") if key in given}
     if endpoint:
         values["endpoint"] = {**values.get("endpoint", {}), **endpoint}
     if "prices" in given:
         given["prices"] = read_table(given["prices"])
-    if "strategies" in given:
-        given["strategies"] = [name.strip() for name in given["strategies"].split(",") if name.strip()]
+    for name in ("strategies", "scorers"):
+        if name in given:
+            given[name] = [entry.strip() for entry in given[name].split(",") if entry.strip()]
     return {**values, **given}

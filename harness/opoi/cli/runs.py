@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from opoi.cli.options import MODEL, OPTIONS, takes, taped, values_of
+from opoi.cli.options import MODEL, OPTIONS, SCORER, takes, taped, values_of
 from opoi.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ def carry_out_stage(
         carry_out(this, [name])
     if name == "report":
         _show(this)
+    if name == "score" and not (this.cast.scorers or this.settings.scorers):
+        click.echo("scores: none; models in this process have no log-probabilities, see --scorers NAME@URL")
 
 
 def _stage(name: str, doc: str, *settings: str) -> click.Command:
@@ -125,7 +127,7 @@ def _stage(name: str, doc: str, *settings: str) -> click.Command:
     ) -> None:
         carry_out_stage(name, folder, given, force=force, quiet=quiet, record=record, replay=replay)
 
-    return taped(command) if "model" in settings else command
+    return taped(command) if {"model", "scorers"} & set(settings) else command
 
 
 BEFORE_CLEAN = (
@@ -140,6 +142,7 @@ BEFORE_CLEAN = (
 )
 AFTER_CLEAN = (
     _stage("export", "Write the kept traces as training files.", "export"),
+    _stage("score", "Let models score the kept traces: log-probabilities of every token.", *SCORER),
     _stage("measure", "Measure every arm.", "resamples"),
     _stage("report", "Write the tables and the page, and show the tables."),
 )

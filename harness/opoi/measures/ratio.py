@@ -23,7 +23,17 @@ from opoi.protocols import Suite
 from opoi.seeds import Stream
 from opoi.types import Arm, Group, Measure, Tier
 
-__all__ = ["NO_TEXT", "Columns", "Pair", "RatioMetric", "bootstrap_stream", "figure", "matched", "missing"]
+__all__ = [
+    "NO_TEXT",
+    "Columns",
+    "Packed",
+    "Pair",
+    "RatioMetric",
+    "bootstrap_stream",
+    "figure",
+    "matched",
+    "missing",
+]
 
 Pair = tuple[float, float]
 """Numerator and denominator of one scenario; `(0, 0)` contributes nothing."""
@@ -149,6 +159,15 @@ def bootstrap_stream(seed: int) -> Stream:
     return Stream(seed, "measures", "bootstrap")
 
 
+class Packed(Struct, frozen=True):
+    """The content of `Columns` as plain bytes."""
+
+    ids: tuple[str, ...]
+    kept: int
+    above: dict[str, bytes]
+    below: dict[str, bytes]
+
+
 class Columns:
     """Two numbers per scenario for each of several figures, filled in one walk.
 
@@ -186,6 +205,25 @@ class Columns:
             above, below = metric.count(seen)
             self._above[metric.name].append(above)
             self._below[metric.name].append(below)
+
+    def packed(self) -> Packed:
+        """Return what was counted, for another process."""
+        return Packed(
+            ids=tuple(self.ids),
+            kept=self.kept,
+            above={name: values.tobytes() for name, values in self._above.items()},
+            below={name: values.tobytes() for name, values in self._below.items()},
+        )
+
+    def take(self, parts: Iterable[Packed]) -> None:
+        """Add what other processes counted, each of other scenarios."""
+        for part in parts:
+            for name in part.ids:
+                self.ids[name] = len(self.ids)
+            self.kept += part.kept
+            for metric in self.metrics:
+                self._above[metric.name].frombytes(part.above[metric.name])
+                self._below[metric.name].frombytes(part.below[metric.name])
 
     def aligned(self, name: str, ids: Sequence[str]) -> tuple[Floats, Floats]:
         """Return numerators and denominators in the order of `ids`, 0 for scenarios without a group."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from opoi.measures.scorers import Confidence
 from opoi.types import Measure, Tier, Value
 
-__all__ = ["ArmResult", "Definition", "Results"]
+__all__ = ["SCHEMA", "ArmResult", "Definition", "Results"]
+
+SCHEMA = "opoi.measures/2"
+"""Version of the shape of `Results`."""
 
 
 class Definition(Value, frozen=True, kw_only=True):
@@ -68,6 +72,7 @@ class Results(Value, frozen=True, kw_only=True):
         seed: Seed of all draws.
         arms: In the order given, then the policies.
         definitions: Every figure, in the order of the tables.
+        confidence: What models give to the texts, None where none was asked.
     """
 
     schema: Literal["opoi.measures/2"]
@@ -78,3 +83,4 @@ class Results(Value, frozen=True, kw_only=True):
     seed: int
     arms: tuple[ArmResult, ...]
     definitions: dict[str, Definition]
+    confidence: Confidence | None = None

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from opoi.errors import UsageError
 from opoi.measures.common import accuracy_observable_common, js_excess_common
 from opoi.measures.policies import null_arm, random_arm
-from opoi.measures.ratio import NO_TEXT, RatioMetric
+from opoi.measures.ratio import NO_TEXT, Packed, RatioMetric
 from opoi.measures.results import Definition, Results
 from opoi.measures.standard import STANDARD
 from opoi.measures.table import Table
 from opoi.measures.vocabulary import VocabularyMetric
-from opoi.measures.walks import Walk, walk_all
+from opoi.measures.walks import Walk, columns_of, count_arm, walk_all
 from opoi.protocols import Metric, Suite
 from opoi.types import Arm, Measure
 
-__all__ = ["Measured", "measure_all", "measured"]
+__all__ = ["Measured", "count_part", "measure_all", "measured", "with_policies"]
 
 
 class Measured(NamedTuple):
@@ -51,6 +51,7 @@ def measured(
     resamples: int = 10_000,
     metrics: Sequence[Metric] = (),
     progress: Callable[[str], None] | None = None,
+    counted: Callable[[], Mapping[str, Sequence[Packed]]] | None = None,
 ) -> Measured:
     """Measure arms, and next to them the policies that do nothing and that pick at random.
 
@@ -61,6 +62,8 @@ def measured(
         resamples: Resamples asked for; many scenarios get fewer, `Results.resamples` says how many.
         metrics: More figures, made after the standard ones.
         progress: Told what is being done.
+        counted: Called for the figures of single scenarios, by arm, where other processes count them
+            (`count_part`); then `metrics` may hold no `RatioMetric`.
 
     Raises:
         opoi.errors.UsageError: No arm, two arms of one name, or two figures of one name.
@@ -68,13 +71,13 @@ def measured(
     """
     if not arms:
         raise UsageError("nothing to measure", why="no arm was given", fix="run at least the base arm")
-    every = (*arms, null_arm(arms[0], suite), random_arm(arms[0], suite, seed))
+    every = with_policies(arms, suite, seed)
     _distinct("arm", [arm.name for arm in every])
     listed = (*STANDARD, accuracy_observable_common, js_excess_common, *metrics)
     _distinct("metric", [metric.name for metric in listed])
     tell = progress or _quiet
     batch = [m for m in listed if isinstance(m, RatioMetric) and m is not accuracy_observable_common]
-    walks = walk_all(every, batch, suite, seed, tell)
+    walks = walk_all(every, batch, suite, seed, tell, counted=None if counted is None else counted())
     tell("bootstrap")
     table = Table(walks, seed, resamples)
     results = []
@@ -92,6 +95,28 @@ def measured(
         definitions={metric.name: _define(metric) for metric in listed},
     )
     return Measured(found, table)
+
+
+def with_policies(arms: Sequence[Arm], suite: Suite, seed: int) -> tuple[Arm, ...]:
+    """Return the arms, and the policies that do nothing and that pick at random."""
+    return (*arms, null_arm(arms[0], suite), random_arm(arms[0], suite, seed))
+
+
+def count_part(arms: Sequence[Arm], *, suite: Suite, seed: int) -> dict[str, Packed]:
+    """Return the standard figures of every scenario of the arms, and of the policies, for another process.
+
+    Args:
+        arms: The data arms, with a part of the scenarios; the first is the base arm.
+        suite: Of the arms.
+        seed: As for `measured`.
+    """
+    batch = [metric for metric in STANDARD if isinstance(metric, RatioMetric)]
+    found = {}
+    for arm in with_policies(arms, suite, seed):
+        columns = columns_of(arm, batch)
+        count_arm(columns, arm, suite)
+        found[arm.name] = columns.packed()
+    return found
 
 
 def _figure(metric: Metric, table: Table, walk: Walk) -> Measure:

@@ -9,6 +9,7 @@ from opoi.measures import (
     form,
     gaps,
     grounding,
+    likelihood,
     profile,
     residue,
     steering,
@@ -22,7 +23,7 @@ __all__ = ["STANDARD", "standard_metrics"]
 
 _MODULES = (
     *(accuracy, form, gaps, consensus, profile, residue),
-    *(grounding, steering, citations, vocabulary),
+    *(grounding, steering, citations, vocabulary, likelihood),
 )
 
 STANDARD: tuple[RatioMetric | VocabularyMetric, ...] = tuple(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opoi.measures.common import accuracy_observable_common
-from opoi.measures.ratio import Columns, RatioMetric, matched
+from opoi.measures.ratio import Columns, Packed, RatioMetric, matched
 from opoi.measures.results import ArmResult
 from opoi.measures.seen import Seen
 from opoi.measures.text import drop_reason
@@ -14,7 +14,7 @@ from opoi.measures.vocabulary import Lexicon, TextColumns, vocabulary_stream
 from opoi.protocols import Suite
 from opoi.types import Arm, Measure
 
-__all__ = ["Walk", "can", "walk_all"]
+__all__ = ["Walk", "can", "columns_of", "count_arm", "walk_all"]
 
 
 class Walk:
@@ -34,20 +34,25 @@ class Walk:
 
     def __init__(self, arm: Arm, metrics: Iterable[RatioMetric], text: TextColumns | None) -> None:
         self.arm = arm
-        self.columns = Columns(
-            [metric for metric in (*metrics, accuracy_observable_common) if can(metric, arm)]
-        )
+        self.columns = columns_of(arm, metrics)
         self.text = text
         self.base: Walk | None = None
         self.attempted = 0
         self.drops: Counter[str] = Counter()
         self.kept_ids: set[str] = set()
 
-    def read(self, suite: Suite) -> None:
-        """Walk the arm."""
-        for group, other in matched(self.arm):
-            base = None if other is None else Seen(other, suite)
-            self.columns.add(Seen(group, suite, base), where=self.arm.name)
+    def read(self, suite: Suite, counted: Sequence[Packed] | None = None) -> None:
+        """Walk the arm.
+
+        Args:
+            suite: Its suite.
+            counted: The figures of its scenarios, where others have counted them.
+        """
+        if counted is None:
+            count_arm(self.columns, self.arm, suite)
+        else:
+            self.columns.take(counted)
+        for group in self.arm.groups():
             if self.text is not None:
                 self.text.add(group)
             reasons = [drop_reason(cleaned) for cleaned in group.cleaned]
@@ -71,6 +76,18 @@ class Walk:
         )
 
 
+def columns_of(arm: Arm, metrics: Iterable[RatioMetric]) -> Columns:
+    """Return empty columns for the figures that an arm can have."""
+    return Columns([metric for metric in (*metrics, accuracy_observable_common) if can(metric, arm)])
+
+
+def count_arm(columns: Columns, arm: Arm, suite: Suite) -> None:
+    """Count the figures of every scenario of an arm: most of the work of measuring."""
+    for group, other in matched(arm):
+        base = None if other is None else Seen(other, suite)
+        columns.add(Seen(group, suite, base), where=arm.name)
+
+
 def can(metric: RatioMetric, arm: Arm) -> bool:
     """Return whether an arm can have a figure: a policy has no text."""
     return arm.kind == "data" or metric.policies
@@ -82,6 +99,8 @@ def walk_all(
     suite: Suite,
     seed: int,
     tell: Callable[[str], None],
+    *,
+    counted: Mapping[str, Sequence[Packed]] | None = None,
 ) -> list[Walk]:
     """Walk every arm; texts are compared with the arm's base, the first arm with itself."""
     stream = vocabulary_stream(seed)
@@ -98,7 +117,7 @@ def walk_all(
             text = TextColumns(lexicons[base.name], stream, own=base.name == arm.name)
         tell(f"traces of {arm.name}")
         walk = walks[arm.name] = Walk(arm, metrics, text)
-        walk.read(suite)
+        walk.read(suite, None if counted is None else counted[arm.name])
         if base is not None:
             walk.base = walks.get(base.name) or outside.get(base.name)
             if walk.base is None:

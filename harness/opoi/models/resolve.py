@@ -39,6 +39,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         retries: Tries after the first.
         stream: Ask for answers as streams.
         tools: How tools are offered: `native`, as `text`, or `auto`: natively where the endpoint can.
+        logprobs: Log-probabilities of the tokens of answers: `auto` asks for them where the endpoint gives
+            ones that are believed, `off` never.
     """
 
     name: str = ""
@@ -49,6 +51,7 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     retries: Annotated[int, Meta(ge=0)] = 2
     stream: bool = False
     tools: Literal["auto", "native", "text"] = "auto"
+    logprobs: Literal["auto", "off"] = "auto"
 
 
 def check_reference(reference: str, settings: ModelSettings) -> None:

@@ -17,9 +17,10 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from opoi.measures.results import Results
+from opoi.report.contents import report_tables
 from opoi.report.definitions import definition_parts
 from opoi.report.svg import Dot, interval_plot
-from opoi.report.tables import MISSING, SIMULATED, TABLE_ORDER, Table, build_tables, figure, visible
+from opoi.report.tables import MISSING, SIMULATED, TABLE_ORDER, Table, figure, visible
 from opoi.report.trace_view import Sample, view
 
 __all__ = ["Sample", "render"]
@@ -80,7 +81,7 @@ def render(
             for key, value in ({"seed": results.seed} | {**settings}).items()
         ],
         totals=_totals(results),
-        tables=build_tables(results),
+        tables=report_tables(results),
         plots=_plots(results),
         definitions=_definitions(results),
         samples=[view(sample) for sample in samples],

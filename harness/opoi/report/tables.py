@@ -20,6 +20,7 @@ __all__ = [
     "Table",
     "build_tables",
     "figure",
+    "figures_table",
     "visible",
 ]
 
@@ -53,13 +54,23 @@ QUALITY = (
     "edited_share",
 )
 DETAIL = (
+    "accuracy_magnitude",
     "accuracy_majority",
+    "accuracy_majority_observable",
+    "accuracy_majority_hindsight",
+    "accuracy_unreachable",
     "consensus_unanimous",
     "regret_hindsight",
     "gap_architecture",
     "gap_acquisition",
     "gap_decision",
     "gap_foresight",
+    "off_path",
+    "off_path_error",
+    "on_path_error",
+    "compliance",
+    "sycophancy",
+    "justification_overlap",
     "unreachable_targets",
     "agent_failures",
     "infrastructure_failures",
@@ -70,11 +81,32 @@ DETAIL = (
     "claims",
     "citation_rate",
     "citations_in_context",
+    "citation_recall",
+    "metric_citations",
+    "json_valid",
+    "enum_valid",
+    "keys_in_order",
     "nested_tool_calls",
     "no_tool_calls",
     "as_of_violations",
     "length_ratio",
     "js_excess_common",
+    "bigram_js_excess",
+    "bigram_js_null",
+    "tool_js_excess",
+    "tool_js_null",
+    "oov_types",
+    "oov_types_null",
+    "mauve_lite",
+    "mauve_lite_null",
+    "own_logprob",
+    "own_logprob_prose",
+    "own_logprob_form",
+    "forced_logprob",
+    "forced_logprob_prose",
+    "forced_logprob_form",
+    "forced_p",
+    "forced_phi",
 )
 TABLE_ORDER = (*ACCURACY, *QUALITY, *DETAIL)
 """Names of the standard figures as they stand in the tables."""
@@ -118,19 +150,21 @@ class Table(Struct, frozen=True):
     legend: tuple[tuple[str, str], ...] = ()
 
 
-def build_tables(results: Results, *, every_figure: bool = True) -> tuple[Table, ...]:
-    """Return the tables of a report: accuracy and consensus, data quality, drops, all other figures."""
-    shown = {*TABLE_ORDER}
-    more = tuple(sorted(name for name in results.definitions if name not in shown))
+def build_tables(results: Results) -> tuple[Table, ...]:
+    """Return the main tables of a report: accuracy and consensus, data quality, drops."""
     data = [arm for arm in results.arms if arm.kind == "data"]
-    tables = (
+    return (
         _arms_down(results, "Accuracy and consensus", ACCURACY, results.arms),
         _arms_down(results, "Data quality", QUALITY, data),
         _drops(results),
     )
-    if not every_figure:
-        return tables
-    return (*tables, _figures_down(results, "More figures", (*DETAIL, *more), results.arms))
+
+
+def figures_table(results: Results) -> Table:
+    """Return the table of all other figures, a figure per row."""
+    shown = {*TABLE_ORDER}
+    more = tuple(sorted(name for name in results.definitions if name not in shown))
+    return _figures_down(results, "More figures", (*DETAIL, *more), results.arms)
 
 
 def figure(measure: Measure, unit: str) -> tuple[str, str]:
@@ -141,7 +175,8 @@ def figure(measure: Measure, unit: str) -> tuple[str, str]:
         unit: `share` is printed in percent, `x` with that sign, everything else as it is.
 
     Returns:
-        For example `("71.9 %", "[66.1, 77.2]")`; a missing estimate is a dash.
+        For example `("71.9 %", "[66.1, 77.2]")`, with p behind it where there is one; a missing estimate is a
+        dash.
     """
     if measure.value is None:
         return MISSING, ""
@@ -149,7 +184,8 @@ def figure(measure: Measure, unit: str) -> tuple[str, str]:
     text = _plain(measure.value * factor, digits) + {"share": "\u00a0%", "x": "\u00a0x"}.get(unit, "")
     if measure.low is None or measure.high is None:
         return text, ""
-    return text, f"[{_plain(measure.low * factor, digits)}, {_plain(measure.high * factor, digits)}]"
+    p = "" if measure.p is None else f" p\u00a0{measure.p:.3f}"
+    return text, f"[{_plain(measure.low * factor, digits)}, {_plain(measure.high * factor, digits)}]{p}"
 
 
 def _plain(value: float, digits: int) -> str:

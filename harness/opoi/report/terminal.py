@@ -9,7 +9,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from opoi.measures.results import Results
-from opoi.report.tables import SIMULATED, Cell, Table, build_tables, visible
+from opoi.report.contents import report_tables
+from opoi.report.tables import SIMULATED, Cell, Table, visible
 
 __all__ = ["print_report", "print_table"]
 
@@ -42,7 +43,7 @@ def print_report(
             f"{results.resamples} bootstrap resamples, but where a footnote says so"
         )
     )
-    for table in build_tables(results, every_figure=every_figure):
+    for table in report_tables(results, every_figure=every_figure):
         print_table(table, console)
 
 

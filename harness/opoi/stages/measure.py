@@ -1,33 +1,39 @@
-"""From the cleaned traces to figures."""
+"""From the cleaned traces, and the scores of their texts, to figures."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from opoi.run import Run
-from opoi.stages.common import trace_files
-from opoi.stages.score import score_files
-from opoi.store import Index, encode, fingerprint, read
-from opoi.types import Arm, Cleaned, Group, Review, Scenario, Scored
+from opoi.stages.arms import arms_of
+from opoi.stages.common import count_lines, trace_files
+from opoi.stages.counting import counting, processes
+from opoi.stages.score import score_files, score_notes
+from opoi.store import Index, encode, fingerprint
+from opoi.types import Scenario
 
 if TYPE_CHECKING:  # slow to import: loaded where it is needed
     from opoi.measures.run import Measured
 
-__all__ = ["arms_of", "measure"]
+__all__ = ["measure"]
 
 
 def measure(run: Run) -> None:
     """Measure every arm: `measures.json`, and `units.jsonl` with the parts of the figures by scenario."""
+    from opoi.measures.results import SCHEMA
+
     settings = run.settings
     arms = [name for name, _ in trace_files(run)]
     cleaned = [run.file("cleaned", f"{name}.jsonl") for name in arms]
     scores = [file for name in arms for file in score_files(run, name)]
     inputs = [run.file("scenarios.jsonl"), run.file("reviews.jsonl"), *cleaned, *scores]
-    depends = [run.cast.suite_identity, settings.seed, settings.resamples]
+    depends = [SCHEMA, run.cast.suite_identity, settings.seed, settings.resamples]
     made = cache(lambda: _measured(run))  # both artefacts come from one walk, if any has to be made
 
     def results() -> Iterator[bytes]:
@@ -40,21 +46,45 @@ def measure(run: Run) -> None:
 
 
 def _measured(run: Run) -> Measured:
-    from opoi.measures import measured
+    from opoi.measures.run import measured
+    from opoi.measures.scorers import confidence_of
 
-    arms = arms_of(run)
+    settings, arms = run.settings, arms_of(run)
     steps = 2 * (len(arms) + 2) + 2  # two walks over each arm and the two policies, words, bootstrap
     watch = run.progress.start("measures", steps)
+    parts = _parts(run)
     try:
-        return measured(
-            arms,
-            suite=run.suite,
-            seed=run.settings.seed,
-            resamples=run.settings.resamples,
-            progress=lambda _: watch.advance(),
-        )
+        with ExitStack() as stack:
+            counted = stack.enter_context(counting(run, parts)) if parts > 1 else None
+            found = measured(
+                arms,
+                suite=run.suite,
+                seed=settings.seed,
+                resamples=settings.resamples,
+                progress=lambda _: watch.advance(),
+                counted=counted,
+            )
     finally:
         watch.close()
+    scorers = [name for _, name in run.cast.scorers]
+    if not any(score_files(run, arm.name) for arm in arms):
+        return found
+    confidence = confidence_of(
+        arms,
+        scorers,
+        prose_keys=run.suite.prose,
+        seed=settings.seed,
+        resamples=settings.resamples,
+        notes=score_notes(run),
+    )
+    return found._replace(results=msgspec.structs.replace(found.results, confidence=confidence))
+
+
+def _parts(run: Run) -> int:
+    """Return how many processes count; `OPOI_PROCESSES` says otherwise."""
+    most = os.environ.get("OPOI_PROCESSES", "")
+    parts = processes(count_lines(run.file("scenarios.jsonl")))
+    return min(parts, int(most)) if most.isdecimal() and int(most) else parts
 
 
 def _units(run: Run, made: Callable[[], Measured]) -> Iterator[bytes]:
@@ -66,32 +96,3 @@ def _units(run: Run, made: Callable[[], Measured]) -> Iterator[bytes]:
         scenario = worlds.one(name)
         row = UnitRow(scenario_id=name, world=fingerprint(scenario), kind=scenario.kind, arms=arms)
         yield encode(row) + b"\n"
-
-
-def arms_of(run: Run) -> list[Arm]:
-    """Return the arms of a run, the unsteered one first; each can be walked again and again."""
-    verdicts = Index(run.file("reviews.jsonl"), Review, key="scenario_id")
-    base: Arm | None = None
-    arms = []
-    for name, _ in trace_files(run):
-        arm = _arm(run, name, verdicts, base)
-        base = base or arm
-        arms.append(arm)
-    return arms
-
-
-def _arm(run: Run, name: str, verdicts: Index[Review], base: Arm | None) -> Arm:
-    entries = Index(run.file("cleaned", f"{name}.jsonl"), Cleaned, key="trace.scenario_id")
-    scores = [Index(file, Scored, key="scenario_id") for file in score_files(run, name)]
-
-    def groups() -> Iterator[Group]:
-        for scenario in read(run.file("scenarios.jsonl"), Scenario):
-            seen = verdicts.get(scenario.id)
-            yield Group(
-                scenario=scenario,
-                verdict=seen[0].verdict if seen else None,
-                cleaned=tuple(entries.get(scenario.id)),
-                scores=tuple(scored for index in scores for scored in index.get(scenario.id)),
-            )
-
-    return Arm(name, groups, base=base)

@@ -142,12 +142,20 @@ class Capabilities(Value, frozen=True, kw_only=True, omit_defaults=False):
             return Tier.T2
         return Tier.T1 if self.logprobs else Tier.T0
 
-    def dialect(self, *, stream: bool = False, tools: Literal["auto", "native", "text"] = "auto") -> Dialect:
+    def dialect(
+        self,
+        *,
+        stream: bool = False,
+        tools: Literal["auto", "native", "text"] = "auto",
+        logprobs: Literal["auto", "off"] = "auto",
+    ) -> Dialect:
         """Return the form of requests that makes the best of the endpoint.
 
         Args:
             stream: Ask for answers as streams.
             tools: `auto` offers tools natively where the model sees them, and as text where not.
+            logprobs: `auto` asks for log-probabilities where those that come are believed. Not with streams:
+                whether they come there was never asked, and one server refuses them there beside tools.
 
         Raises:
             UsageError: Streams, or native tools, are asked for and were not to be had.
@@ -170,6 +178,7 @@ class Capabilities(Value, frozen=True, kw_only=True, omit_defaults=False):
             limit=self.limit,
             stream=stream,
             stream_usage=self.stream_usage != "refused",
+            logprobs=logprobs == "auto" and self.logprobs and not stream,
         )
 
     @property

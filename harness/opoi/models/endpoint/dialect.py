@@ -26,6 +26,7 @@ class Dialect(Value, frozen=True, kw_only=True):
         limit: The field that takes the most tokens of an answer.
         stream: Ask for answers as streams.
         stream_usage: Ask for the usage at the end of a stream.
+        logprobs: Ask for the log-probabilities of the tokens of an answer.
     """
 
     tools: Literal["native", "text"] = "native"
@@ -33,6 +34,7 @@ class Dialect(Value, frozen=True, kw_only=True):
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     stream: bool = False
     stream_usage: bool = True
+    logprobs: bool = False
 
 
 def write_request(
@@ -59,6 +61,8 @@ def write_request(
         body["stream"] = True
         if dialect.stream_usage:
             body["stream_options"] = {"include_usage": True}
+    if dialect.logprobs:
+        body["logprobs"] = True
     return body
 
 

@@ -11,10 +11,12 @@ from msgspec import Struct
 
 from opoi.errors import UsageError
 from opoi.halting import Halt, HaltedError
+from opoi.models.endpoint.capabilities import Way
 from opoi.models.endpoint.dialect import Dialect, read_reply, write_request
 from opoi.models.endpoint.faults import EndpointFaultError
 from opoi.models.endpoint.lines import Line
-from opoi.types import UNREADABLE, Message, Reply, ToolSpec
+from opoi.models.endpoint.scoring import own_logprobs, score_texts
+from opoi.types import UNREADABLE, Message, Reply, TokenLogprob, ToolSpec
 from opoi.wire import decode_reply
 
 __all__ = ["EndpointModel", "connect", "list_models"]
@@ -93,13 +95,57 @@ class EndpointModel:
         """
         body = {"model": self.name, **write_request(messages, tools, seed, self.dialect), **self._settings}
         try:
-            reply = decode_reply(self.line.post(CHAT, body, label=str(seed)))
+            answer = self._answer(body, str(seed))
+            reply = decode_reply(answer)
         except EndpointFaultError as fault:
             if fault.kind == "unreadable":
                 return Reply(finish_reason=UNREADABLE)
             problem = fault
         else:
+            if self.dialect.logprobs:
+                reply = msgspec.structs.replace(reply, logprobs=own_logprobs(answer))
             return read_reply(reply, tools, self.dialect)
+        if problem.fatal and self._halt is not None:
+            self._make_sure(self._halt)
+        raise problem
+
+    def _answer(self, body: dict[str, Any], label: str) -> bytes:
+        """Send a request; one that is refused is sent without its wish for log-probabilities, if it has one.
+
+        They are an extra, and no trace is lost for it: some servers give them for short texts only.
+
+        Raises:
+            EndpointFaultError: No usable answer could be had.
+        """
+        try:
+            return self.line.post(CHAT, body, label=label)
+        except EndpointFaultError as fault:
+            if fault.kind != "request" or not self.dialect.logprobs:
+                raise
+        bare = {key: value for key, value in body.items() if key != "logprobs"}
+        return self.line.post(CHAT, bare, label=label)
+
+    def score(
+        self, conversation: Sequence[Message], places: Sequence[int], tools: Sequence[ToolSpec], way: Way
+    ) -> tuple[tuple[TokenLogprob, ...], ...]:
+        """Return the log-probability (nats) of each token of given texts; see `scoring.score_texts`.
+
+        Args:
+            conversation: All messages, the prompt included.
+            places: Indices of the messages whose contents are scored.
+            tools: Tools that were on offer.
+            way: How to ask: the one that is believed, `Capabilities.scoring`.
+
+        Raises:
+            EndpointFaultError: The texts could not be scored.
+            HaltedError: The run is being stopped.
+        """
+        try:
+            return score_texts(
+                self.line, self.name, conversation, places, way, tools=tools, dialect=self.dialect
+            )
+        except EndpointFaultError as fault:
+            problem = fault
         if problem.fatal and self._halt is not None:
             self._make_sure(self._halt)
         raise problem
