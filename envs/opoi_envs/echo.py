@@ -249,7 +249,8 @@ class EchoModel:
             gauge = text.partition("Decide about gauge ")[2].partition(" ")[0]
             call = ToolCall(id="call", name="read_gauge", arguments=json.dumps({"gauge": gauge}))
             return Reply(tool_calls=(call,), usage=self._usage(messages, tools, ""))
-        reading = msgspec.json.decode(result) if result.startswith("{") else {}
+        read = msgspec.json.decode(result) if result.startswith("{") else {}
+        reading = read if "pressure" in read else {}  # an error is no reading
         answer = self._decision(text, reading, draws, corrects=not tools)
         broken = draws.chance(self.persona.invalid, "invalid")
         return self._say(messages, tools, answer[:-1] if broken else answer)

@@ -48,7 +48,7 @@ def scorers_table(found: Confidence) -> Table:
         )
     else:
         rows = tuple(
-            (Cell(MISSING), Cell(visible(corpus.name)), *(Cell(NEEDS_T2) for _ in _HEADS))
+            (Cell("none"), Cell(visible(corpus.name)), *(Cell(NEEDS_T2) for _ in _HEADS))
             for corpus in found.corpora
         )
     heads = ("scorer", "texts", *_HEADS.values())
