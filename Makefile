@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
-.PHONY: help setup demo test numpy-floor lint wheel-test bench calibrate chaos servers llama-cpp lock clean
+.PHONY: help setup demo test numpy-floor lint wheel-test bench calibrate proofs chaos servers llama-cpp lock clean
 
 help:
 	@echo "make demo        60 scenarios, OPOI and OPCD, a table and a page (under a minute after set-up)"
@@ -14,6 +14,7 @@ help:
 	@echo "make wheel-test  build the wheel, install it alone, run it"
 	@echo "make bench       speed and memory, as ratios inside one run (minutes)"
 	@echo "make calibrate   measure detectors and rules on planted leaks again, for docs/cleaning.md (minutes)"
+	@echo "make proofs      coverage of intervals and p without a difference over 200 seeds, for docs/measures.md (minutes)"
 	@echo "make chaos       1,000 scenarios on a server that misbehaves, and 50 kills (minutes)"
 	@echo "make servers     the loop on real servers, each in an environment of its own, for docs/servers.md (gigabytes)"
 	@echo "make llama-cpp   the same on llama.cpp alone, as CI does it (a minute)"
@@ -60,9 +61,14 @@ bench: $(READY)
 	$(BIN)/python benchmarks/cleaning.py
 	$(BIN)/python benchmarks/provenance.py
 	$(BIN)/python benchmarks/endpoint.py
+	$(BIN)/python benchmarks/measures.py
 
 calibrate: $(READY)
 	$(BIN)/python fixtures/make_calibration.py
+
+proofs: $(READY)
+	$(BIN)/python benchmarks/coverage.py --write-docs
+	$(BIN)/python benchmarks/nulls.py --write-docs
 
 chaos: $(READY)
 	OPOI_CHAOS_SCENARIOS=1000 OPOI_CHAOS_KILLS=50 $(BIN)/pytest -q tests/test_chaos.py tests/chaos

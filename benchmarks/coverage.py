@@ -16,10 +16,12 @@ shared by all figures (Holm).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -36,6 +38,8 @@ from opoi.strategies.opoi import OPOI
 from opoi.types import Arm, Case, Cleaned, Group, Scenario, Verdict
 from opoi_envs.echo import DELIVERY_RISK, LIMIT, PRESSURES, EchoModel, Persona
 
+PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
+LEVEL = 0.05
 RUNS = 3
 HIGH = sum(bar > LIMIT for bar in PRESSURES) / len(PRESSURES)
 LOOKS_BACK = 0.5
@@ -315,22 +319,48 @@ def coverage(
     ]
 
 
-def main() -> None:
-    """Print one line per persona and figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def page(rows: Sequence[Coverage]) -> Iterator[str]:
+    """Yield the lines of the table: a row for each figure, a column for each setting of the dials."""
+    found = {(row.persona, row.arm, row.figure): row for row in rows}
+    personas = [name for name in PERSONAS if any(row.persona == name for row in rows)]
+    yield f"| arm | figure | {' | '.join(personas)} | least p (Holm) |"
+    yield "|---|---|" + "---|" * (len(personas) + 1)
+    for arm, name in dict.fromkeys((row.arm, row.figure) for row in rows):
+        here = [found.get((persona, arm, name)) for persona in personas]
+        cells = [f"{row.truth:.3f}: {100 * row.hits / row.seeds:.1f} %" if row else "" for row in here]
+        least = min(row.adjusted for row in here if row)
+        yield f"| {arm} | `{name}` | {' | '.join(cells)} | {least:.3f} |"
+
+
+def write_page(mark: str, lines: Iterable[str]) -> None:
+    """Put a table between its marks in the documentation."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(f"<!-- {mark} -->\n")
+    _, end, tail = rest.partition("<!-- end -->")
+    if not begin or not end:
+        raise SystemExit(f"{PAGE} has no marks for {mark}")
+    table = "\n".join(lines)
+    PAGE.write_text(f"{head}{begin}{table}\n{end}{tail}", encoding="utf-8")
+
+
+def arguments(doc: str) -> argparse.Namespace:
+    """Read the options of a proof."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--n", type=int, default=60, help="scenarios of each seed")
     parser.add_argument("--jobs", type=int, default=2)
-    given = parser.parse_args()
-    print(f"| dials | arm | figure | planted | covered in {given.seeds} seeds | p | Holm |")
-    print("|---|---|---|---|---|---|---|")
-    for row in coverage(given.seeds, given.n, given.jobs):
-        print(
-            f"| {row.persona} | {row.arm} | {row.figure} | {row.truth:.4f} | {row.hits} of {row.seeds} | "
-            f"{row.p:.3f} | {row.adjusted:.3f} |"
-        )
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/measures.md")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table; status 1 where a figure does not cover as often as it says."""
+    given = arguments(__doc__ or "")
+    rows = coverage(given.seeds, given.n, given.jobs)
+    print("\n".join(page(rows)))
+    if given.write_docs:
+        write_page("coverage", page(rows))
+    sys.exit(any(row.adjusted < LEVEL and row.hits < 0.95 * row.seeds for row in rows))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Time and memory of all figures on 10,000 traces.
 
-    python benchmarks/measures.py [--traces 10000] [--kb 6] [--keep DIR]
+    python benchmarks/measures.py [--traces 10000] [--keep DIR]
 
-Makes a run of the ads suite up to its cleaned traces (three arms, three runs of each scenario), with texts of about the
-size asked for, and scores as an endpoint of tier T2 would give them; then works out all figures and intervals in a
-process of its own, as `opoi measure` does, with 10,000 resamples, and prints seconds and peak memory, and how they
-divide. The aim is under 60 s and 1 GB on two cores.
+Makes a run of the ads suite up to its cleaned traces (three arms, three runs of a scenario), then works
+out all figures and intervals in a process of its own, as `opoi measure` does, with 10,000 resamples, and prints
+seconds and peak memory. The aim is under 60 s and 1 GB on two cores.
 """
 
 from __future__ import annotations

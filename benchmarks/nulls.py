@@ -16,13 +16,14 @@ of figures with few values is on the safe side, and never on the other one. Show
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from coverage import LEVEL, arguments, write_page
 from msgspec.structs import replace
 
 from opoi.cleaning.levels import cleaner
@@ -134,21 +135,26 @@ def nulls(seeds: int, n: int, jobs: int = 1, pairs: tuple[str, ...] = tuple(PAIR
     return [Null(*row, each) for row, each in zip(tallies, adjusted, strict=True)]
 
 
+def page(rows: Sequence[Null]) -> Iterator[str]:
+    """Yield the lines of the table for people: a row for each figure, both pairs in each cell."""
+    yield f"| figure | {' | '.join(f'p <= {level:g}' for level in LEVELS)} | least p (Holm) |"
+    yield "|---|" + "---|" * (len(LEVELS) + 1)
+    for name in dict.fromkeys(row.figure for row in rows):
+        here = [row for row in rows if row.figure == name]
+        cells = [
+            " / ".join(f"{100 * row.shares[at]:.1f}" for row in here) + " %" for at in range(len(LEVELS))
+        ]
+        yield f"| `{name}` | {' | '.join(cells)} | {min(row.adjusted for row in here):.3f} |"
+
+
 def main() -> None:
-    """Print one line per pair and figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--n", type=int, default=60, help="scenarios of each seed")
-    parser.add_argument("--jobs", type=int, default=2)
-    given = parser.parse_args()
-    heads = " | ".join(f"p <= {level:g}" for level in LEVELS)
-    print(f"| pair | figure | seeds | {heads} | too many? p | Holm |")
-    print("|---|---|---|" + "---|" * (len(LEVELS) + 2))
-    for row in nulls(given.seeds, given.n, given.jobs):
-        shares = " | ".join(f"{100 * share:.1f} %" for share in row.shares)
-        print(f"| {row.pair} | {row.figure} | {row.seeds} | {shares} | {row.p:.3f} | {row.adjusted:.3f} |")
+    """Print the table; status 1 where a figure is found to differ too often."""
+    given = arguments(__doc__ or "")
+    rows = nulls(given.seeds, given.n, given.jobs)
+    print("\n".join(page(rows)))
+    if given.write_docs:
+        write_page("nulls", page(rows))
+    sys.exit(any(row.adjusted < LEVEL for row in rows))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,11 @@ def run(text: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/guide.md", "docs/ads.md", "docs/cleaning.md", "docs/endpoints.md"]
+    "name",
+    [
+        *("README.md", "docs/guide.md", "docs/ads.md"),
+        *("docs/cleaning.md", "docs/endpoints.md", "docs/measures.md"),
+    ],
 )
 def test_the_commands_of_a_document_run(name: str, shell: Path) -> None:
     tried = 0
@@ -83,6 +87,12 @@ def test_the_readme_explains_every_figure_of_its_tables(shell: Path) -> None:
     for name in (*ACCURACY, *QUALITY):
         word = defined[name]["title"].partition(" (")[0]
         assert [row for row in explained if row.startswith(word)], name
+
+
+def test_the_list_of_figures_is_what_the_command_prints(shell: Path) -> None:
+    text = (ROOT / "docs/measures.md").read_text()
+    shown = text.partition("<!-- figures -->\n")[2].partition("<!-- end -->")[0]
+    assert shown == run("opoi figures --markdown", shell).stdout
 
 
 @pytest.mark.parametrize(

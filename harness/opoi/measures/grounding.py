@@ -47,7 +47,7 @@ def _number(seen: Seen, *sources: str) -> int:
 def hindsight_claims(seen: Seen) -> Pair:
     """Share of kept traces with a claim whose only source is hidden, the outcome or external.
 
-    Formula: kept traces with such a claim / kept traces
+    Formula: kept traces with a claim known from hidden, outcome or external facts alone / kept traces
     Unit: share
     Range: 0 to 1; a lower bound
     Source: methods specification 5.8, L2 (hindsight_rate)
@@ -61,7 +61,7 @@ def hindsight_claims(seen: Seen) -> Pair:
 def ambiguous_claims(seen: Seen) -> Pair:
     """Share of kept traces with a claim that matches a hidden value which tools print elsewhere.
 
-    Formula: kept traces with such a claim / kept traces
+    Formula: kept traces with a claim that fits a hidden and a printable value / kept traces
     Unit: share
     Range: 0 to 1
     Source: methods specification 5.8, L2
@@ -75,7 +75,7 @@ def ambiguous_claims(seen: Seen) -> Pair:
 def oracle_claims(seen: Seen) -> Pair:
     """Share of kept traces with a claim whose only source is the verdict or the injected text.
 
-    Formula: kept traces with such a claim / kept traces
+    Formula: kept traces with a claim known from the verdict or the note alone / kept traces
     Unit: share
     Range: 0 to 1; a lower bound
     Source: methods specification 5.8, L2 (oracle_rate)

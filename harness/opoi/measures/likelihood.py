@@ -8,11 +8,15 @@ table. Log-probabilities are natural (nats); a token counts once, whatever the l
 
 from __future__ import annotations
 
-from opoi.measures import confidence
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from opoi.intervals import Floats
 from opoi.measures.ratio import Pair, figure
 from opoi.measures.seen import Seen
-from opoi.measures.tallies import Part
-from opoi.types import Scored
+from opoi.measures.tallies import Tally, forced_tallies, own_tallies
 
 __all__ = [
     "forced_logprob",
@@ -26,17 +30,19 @@ __all__ = [
 ]
 
 
-def _own(seen: Seen, part: Part) -> Pair:
-    return confidence.own_logprob(seen.kept, seen.suite.prose, part)
+def _own(seen: Seen) -> list[Tally]:
+    return list(own_tallies(seen.kept, seen.suite.prose))
 
 
-def _scored(seen: Seen) -> list[Scored]:
+def _forced(seen: Seen) -> list[Tally]:
     """Return what the first scorer of the run gives to the traces."""
-    return [each for each in seen.scores if each.scorer == seen.scores[0].scorer]
+    scored = [each for each in seen.scores if each.scorer == seen.scores[0].scorer]
+    return list(forced_tallies(seen.kept, scored, seen.suite.prose))
 
 
-def _forced(seen: Seen, part: Part) -> Pair:
-    return confidence.forced_logprob(seen.kept, seen.once(_scored), seen.suite.prose, part)
+def _mean(values: Iterable[Floats]) -> Pair:
+    found = list(values)
+    return math.fsum(math.fsum(each.tolist()) for each in found), sum(map(len, found))
 
 
 @figure("avg logprob, own")
@@ -51,7 +57,7 @@ def own_logprob(seen: Seen) -> Pair:
     Not for: comparing models without forced_logprob and the temperature: a model that says little, or always
         the same, is sure of it; arms whose author is not the agent
     """
-    return _own(seen, "all")
+    return _mean(tally.of("all") for tally in seen.once(_own))
 
 
 @figure("avg logprob, own, free text")
@@ -65,7 +71,7 @@ def own_logprob_prose(seen: Seen) -> Pair:
     Needs: T1
     Not for: see own_logprob
     """
-    return _own(seen, "prose")
+    return _mean(tally.of("prose") for tally in seen.once(_own))
 
 
 @figure("avg logprob, own, template")
@@ -79,7 +85,7 @@ def own_logprob_form(seen: Seen) -> Pair:
     Needs: T1
     Not for: see own_logprob; any fine-tuning learns the template first
     """
-    return _own(seen, "form")
+    return _mean(tally.of("form") for tally in seen.once(_own))
 
 
 @figure("avg logprob, forced")
@@ -95,7 +101,7 @@ def forced_logprob(seen: Seen) -> Pair:
     Needs: T2
     Not for: models with different tokenizers
     """
-    return _forced(seen, "all")
+    return _mean(tally.of("all") for tally in seen.once(_forced))
 
 
 @figure("avg logprob, forced, free text")
@@ -109,7 +115,7 @@ def forced_logprob_prose(seen: Seen) -> Pair:
     Needs: T2
     Not for: see forced_logprob
     """
-    return _forced(seen, "prose")
+    return _mean(tally.of("prose") for tally in seen.once(_forced))
 
 
 @figure("avg logprob, forced, template")
@@ -123,7 +129,7 @@ def forced_logprob_form(seen: Seen) -> Pair:
     Needs: T2
     Not for: see forced_logprob
     """
-    return _forced(seen, "form")
+    return _mean(tally.of("form") for tally in seen.once(_forced))
 
 
 @figure("mean p")
@@ -137,7 +143,7 @@ def forced_p(seen: Seen) -> Pair:
     Needs: T2
     Not for: models with different tokenizers
     """
-    return confidence.forced_p(seen.kept, seen.once(_scored), seen.suite.prose)
+    return _mean(np.exp(tally.of("all")) for tally in seen.once(_forced))
 
 
 @figure("mean phi")
@@ -151,4 +157,5 @@ def forced_phi(seen: Seen) -> Pair:
     Needs: T2
     Not for: reading alone: see forced_p for which of both ends it is
     """
-    return confidence.forced_phi(seen.kept, seen.once(_scored), seen.suite.prose)
+    values = (tally.of("all") for tally in seen.once(_forced))
+    return _mean(-np.exp(each) * np.expm1(each) for each in values)

@@ -20,7 +20,7 @@ _RULES = frozenset({"residue", "rewrite", "resample"})
 def residue(seen: Seen) -> Pair:
     """Share of kept traces in which a residue pattern still matches after cleaning.
 
-    Formula: kept traces with a match / kept traces
+    Formula: kept traces in which a residue pattern matches / kept traces
     Unit: share
     Range: 0 to 1; none in n traces means below 1 - .05^(1/n): 3.0 % at 100, 1.0 % at 300
     Source: methods specification 5.8, L1
@@ -34,7 +34,7 @@ def residue(seen: Seen) -> Pair:
 def residue_before(seen: Seen) -> Pair:
     """Share of attempted traces in which a residue rule edited, or a residue pattern still matches.
 
-    Formula: attempted traces with a match before cleaning / attempted traces
+    Formula: attempted traces in which a pattern matched before cleaning / attempted traces
     Unit: share
     Range: 0 to 1
     Source: methods specification 5.8, L1 (positive control)
