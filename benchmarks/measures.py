@@ -3,8 +3,8 @@
     python benchmarks/measures.py [--traces 10000] [--keep DIR]
 
 Makes a run of the ads suite up to its cleaned traces (three arms, three runs of a scenario), then works
-out all figures and intervals in a process of its own, as `opoi measure` does, with 10,000 resamples, and prints
-seconds and peak memory. The aim is under 60 s and 1 GB on two cores.
+out all figures and intervals in a process of its own, as `opoi measure` does, with 10,000 resamples, and
+prints seconds and peak memory. The aim is under 60 s and 1 GB on two cores.
 """
 
 from __future__ import annotations

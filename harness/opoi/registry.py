@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from functools import reduce
+from functools import cache, reduce
 from hashlib import blake2b
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -29,8 +29,12 @@ _ELSEWHERE = "or give module:attr or path/to/file.py:attr"
 
 def names(kind: str) -> dict[str, str]:
     """Return the registered names of a kind (`suite`, `strategy`) and what each refers to."""
-    group = {"suite": "opoi.suites", "strategy": "opoi.strategies"}[kind]
-    return {point.name: point.value for point in entry_points(group=group)}
+    return dict(_registered({"suite": "opoi.suites", "strategy": "opoi.strategies"}[kind]))
+
+
+@cache  # every installed package is looked at
+def _registered(group: str) -> tuple[tuple[str, str], ...]:
+    return tuple((point.name, point.value) for point in entry_points(group=group))
 
 
 def load(reference: str, kind: str) -> Any:  # noqa: ANN401 - the caller checks what it got
