@@ -1,4 +1,4 @@
-"""The proofs of `make proofs`, small: intervals cover what was planted, and nothing is found where nothing is."""
+"""The proofs of `make proofs` in small: intervals cover what was planted, tests find nothing that is not there."""
 
 from __future__ import annotations
 

@@ -18,21 +18,19 @@ from msgspec.structs import replace
 from opoi.measures.confidence import (
     Pair,
     avg_logprob,
-    forced_llr,
-    forced_logprob,
-    forced_p,
-    forced_phi,
-    form_share,
     llr_per_token,
-    lost_share,
     mean_p,
     mean_phi,
-    own_logprob,
     parts,
     perplexity,
     share_of_gap_closed,
+    sum_llr,
+    sum_logprob,
+    sum_p,
+    sum_phi,
 )
 from opoi.measures.scorers import FIGURES, NEEDS_T2, Confidence, confidence_of
+from opoi.measures.tallies import forced_tallies, matched_tallies, own_tallies
 from opoi.report.scorers import scorers_table
 from opoi.types import (
     Arm,
@@ -288,12 +286,14 @@ def test_pairs_of_a_scenario_are_the_sums_over_its_tokens(
     cleaned, ones, others = made(runs)
     told = [value for value in flat(ones) if value is not None]
     both = [(a, b) for a, b in zip(flat(ones), flat(others), strict=True) if a is not None and b is not None]
-    assert own_logprob(cleaned, PROSE) == forced_logprob(cleaned, ones, PROSE)
-    assert forced_logprob(cleaned, ones, PROSE) == close((sum(told), len(told)))
-    assert forced_p(cleaned, ones, PROSE) == close((sum(map(math.exp, told)), len(told)))
+    assert sum_logprob(own_tallies(cleaned, PROSE)) == sum_logprob(forced_tallies(cleaned, ones, PROSE))
+    assert sum_logprob(forced_tallies(cleaned, ones, PROSE)) == close((sum(told), len(told)))
+    assert sum_p(forced_tallies(cleaned, ones, PROSE)) == close((sum(map(math.exp, told)), len(told)))
     chances = [math.exp(value) for value in told]
-    assert forced_phi(cleaned, ones, PROSE) == close((sum(p - p * p for p in chances), len(told)), abs=1e-9)
-    assert forced_llr(cleaned, ones, others, PROSE) == close(
+    assert sum_phi(forced_tallies(cleaned, ones, PROSE)) == close(
+        (sum(p - p * p for p in chances), len(told)), abs=1e-9
+    )
+    assert sum_llr(matched_tallies(cleaned, ones, others, PROSE)) == close(
         (sum(a - b for a, b in both), len(both)), abs=1e-9
     )
 
@@ -305,11 +305,11 @@ def test_free_text_and_template_are_together_everything(
 ) -> None:
     cleaned, ones, others = made(runs)
     figures: list[Callable[..., Pair]] = [
-        lambda part: own_logprob(cleaned, PROSE, part),
-        lambda part: forced_logprob(cleaned, ones, PROSE, part),
-        lambda part: forced_p(cleaned, ones, PROSE, part),
-        lambda part: forced_phi(cleaned, ones, PROSE, part),
-        lambda part: forced_llr(cleaned, ones, others, PROSE, part),
+        lambda part: sum_logprob(own_tallies(cleaned, PROSE), part),
+        lambda part: sum_logprob(forced_tallies(cleaned, ones, PROSE), part),
+        lambda part: sum_p(forced_tallies(cleaned, ones, PROSE), part),
+        lambda part: sum_phi(forced_tallies(cleaned, ones, PROSE), part),
+        lambda part: sum_llr(matched_tallies(cleaned, ones, others, PROSE), part),
     ]
     for figure in figures:
         prose, form, whole = figure("prose"), figure("form"), figure("all")
@@ -318,10 +318,13 @@ def test_free_text_and_template_are_together_everything(
         parts(text, one.texts[0].tokens, PROSE) for text, one in zip(map(text_of, cleaned), ones, strict=True)
     ]
     told = [token.logprob for each in by_hand for token in each["form"] if token.logprob is not None]
-    assert forced_logprob(cleaned, ones, PROSE, "form") == close((sum(told), len(told)), abs=1e-9)
-    assert form_share(cleaned, ones, PROSE) == (len(told), forced_logprob(cleaned, ones, PROSE)[1])
+    assert sum_logprob(forced_tallies(cleaned, ones, PROSE), "form") == close(
+        (sum(told), len(told)), abs=1e-9
+    )
     lost = [len(t.token) for each in ones for t in each.texts[0].tokens if t.logprob is None]
-    assert lost_share(cleaned, ones, PROSE) == (sum(lost), sum(len(text_of(each)) for each in cleaned))
+    tallies = list(forced_tallies(cleaned, ones, PROSE))
+    assert sum(each.lost for each in tallies) == sum(lost)
+    assert sum(each.characters for each in tallies) == sum(len(text_of(each)) for each in cleaned)
 
 
 def text_of(cleaned: Cleaned) -> str:
@@ -336,9 +339,9 @@ def test_order_does_not_matter_and_doubling_doubles(
     cleaned, ones, others = made(runs)
     twice = [replace(each, trace=replace(each.trace, id=f"{each.trace.id}b")) for each in cleaned]
     more = [[replace(each, trace_id=f"{each.trace_id}b") for each in scored] for scored in (ones, others)]
-    once = forced_llr(cleaned, ones, others, PROSE)
-    assert forced_llr(cleaned[::-1], ones, others[::-1], PROSE) == close(once, abs=1e-9)
-    both = forced_llr([*cleaned, *twice], [*ones, *more[0]], [*others, *more[1]], PROSE)
+    once = sum_llr(matched_tallies(cleaned, ones, others, PROSE))
+    assert sum_llr(matched_tallies(cleaned[::-1], ones, others[::-1], PROSE)) == close(once, abs=1e-9)
+    both = sum_llr(matched_tallies([*cleaned, *twice], [*ones, *more[0]], [*others, *more[1]], PROSE))
     assert both == close(np.multiply(2, once), abs=1e-9)
 
 
@@ -352,18 +355,18 @@ def test_dropped_unscored_and_failed_traces_count_for_nothing() -> None:
     scores = [scored_of(kept, "one", tokens), scored_of(dropped, "one", tokens)]
     scores.append(replace(scored_of(failed, "one"), failure="no answer"))
     every = [kept, dropped, bare, failed]
-    assert own_logprob(every, PROSE) == (-len(tokens), len(tokens))
-    assert forced_logprob(every, scores, PROSE) == (-len(tokens), len(tokens))
-    assert forced_logprob(every, scores, PROSE, per="run") == (-1, 1)
-    assert forced_llr(every, scores, scores, PROSE) == (0, len(tokens))
+    assert sum_logprob(own_tallies(every, PROSE)) == (-len(tokens), len(tokens))
+    assert sum_logprob(forced_tallies(every, scores, PROSE)) == (-len(tokens), len(tokens))
+    assert sum_logprob(forced_tallies(every, scores, PROSE), per="run") == (-1, 1)
+    assert sum_llr(matched_tallies(every, scores, scores, PROSE)) == (0, len(tokens))
 
 
 def test_each_run_counts_once_where_that_is_asked_for() -> None:
     short, long = decided("No."), decided("It is high, and it was higher.")
     one = trace_of("s", 0, short, own=[cut_at(short, range(0, 90, 9), [-1.0])])
     two = trace_of("s", 1, long, own=[cut_at(long, range(90), [-3.0])])
-    assert own_logprob([one, two], PROSE, per="run") == (-4.0, 2)
-    total, tokens = own_logprob([one, two], PROSE)
+    assert sum_logprob(own_tallies([one, two], PROSE), per="run") == (-4.0, 2)
+    total, tokens = sum_logprob(own_tallies([one, two], PROSE))
     assert total / tokens < -2.5  # the longer text has more tokens
 
 
@@ -372,7 +375,7 @@ def test_own_tokens_are_those_of_the_text_before_it_was_cleaned() -> None:
     tokens = cut_at(sampled, range(0, 90, 2), [-0.5])
     free = sampled.index("The"), sampled.index("high.") + len("high.")
     edited = trace_of("s", 0, decided("It is high."), own=[tokens])
-    total, count = own_logprob([edited], PROSE, "prose")
+    total, count = sum_logprob(own_tallies([edited], PROSE), "prose")
     assert total / count == -0.5
     assert count == close((free[1] - free[0]) / 2, abs=1)
 
@@ -382,7 +385,7 @@ def test_texts_that_two_models_cut_in_other_tokens_are_not_compared() -> None:
     each = trace_of("s", 0, text, text)
     ones = [scored_of(each, "one", cut_at(text, [3, 9]), cut_at(text, [5]))]
     others = [scored_of(each, "other", cut_at(text, [4, 9]), cut_at(text, [5], [-3.0]))]
-    assert forced_llr([each], ones, others, PROSE) == (4.0, 2)
+    assert sum_llr(matched_tallies([each], ones, others, PROSE)) == (4.0, 2)
 
 
 # ---------------------------------------------------------------- several scorers on several corpora

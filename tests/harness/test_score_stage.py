@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opoi.measures.confidence import forced_logprob, own_logprob
+from opoi.measures.confidence import sum_logprob
 from opoi.measures.scorers import confidence_of
+from opoi.measures.tallies import forced_tallies, own_tallies
 from opoi.models.endpoint.capabilities import Capabilities
 from opoi.models.endpoint.dialect import Dialect
 from opoi.models.endpoint.faults import EndpointFaultError, Where
@@ -364,8 +365,10 @@ def test_a_run_scores_its_kept_traces_and_a_model_that_was_tuned_on_them_finds_t
     assert closed["opoi"] > closed["opcd"]  # the corrector's words are not the agent's
 
     group = next(arms[0].groups())
-    own = own_logprob(group.cleaned, echo.prose)
-    given = forced_logprob(group.cleaned, [s for s in group.scores if s.scorer == "base"], echo.prose)
+    own = sum_logprob(own_tallies(group.cleaned, echo.prose))
+    given = sum_logprob(
+        forced_tallies(group.cleaned, [s for s in group.scores if s.scorer == "base"], echo.prose)
+    )
     assert own == pytest.approx(given)  # the same model, the same tokens, the same prompts
     assert own[1] > 0
 

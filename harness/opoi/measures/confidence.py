@@ -6,7 +6,7 @@ what any model gives to a text that stands there already (`Scored`, tier T2). Th
 opposite order: a model of three words with probabilities (.98, .01, .01) is surer of its own words (-0.112)
 than one with (.5, .3, .2) is of its (-1.030), and much less sure of the other's (-2.313).
 
-Tokens without a figure are counted (`lost_share`), and left out of everything else.
+Tokens without a figure are counted (`Tally.lost`), and left out of everything else.
 """
 
 from __future__ import annotations
@@ -18,27 +18,23 @@ from typing import Literal
 import numpy as np
 
 from opoi.intervals import Floats
-from opoi.measures.tallies import Part, forced_tallies, matched_tallies, own_tallies, parts
-from opoi.types import Cleaned, Scored
+from opoi.measures.tallies import Part, Tally, parts
 
 __all__ = [
     "Pair",
     "Part",
     "Per",
     "avg_logprob",
-    "forced_llr",
-    "forced_logprob",
-    "forced_p",
-    "forced_phi",
-    "form_share",
     "llr_per_token",
-    "lost_share",
     "mean_p",
     "mean_phi",
-    "own_logprob",
     "parts",
     "perplexity",
     "share_of_gap_closed",
+    "sum_llr",
+    "sum_logprob",
+    "sum_p",
+    "sum_phi",
 ]
 
 Pair = tuple[float, float]
@@ -147,119 +143,28 @@ def share_of_gap_closed(base: float, ft: float, space: Literal["log", "probabili
 # ---------------------------------------------------------------- of one scenario
 
 
-def own_logprob(
-    cleaned: Iterable[Cleaned], prose_keys: Sequence[str], part: Part = "all", per: Per = "token"
-) -> Pair:
-    """How sure the model was of what it wrote: mean log-probability of its own sampled tokens.
+def sum_logprob(tallies: Iterable[Tally], part: Part = "all", per: Per = "token") -> Pair:
+    """Return sum and number of the log-probabilities of tokens; per run, of the means of the runs.
 
-    Formula: sum of log p of tokens / tokens; with per="run": sum over runs of (1/n) sum_j log p_j / runs
-    Unit: nats
-    Range: 0 or below
-    Source: methods specification 5.3, `own`; "avgLogprob" of the seeds (their reading: per run)
-    Needs: T1
-    Not for: comparing models without forced_logprob beside it: who always says the same has 0. Temperature,
-        lengths and the share of template tokens shift it. Where an oracle was in the prompt, tokens are given
-        that prompt; where cleaning changed a text, they are those of the text before.
+    Per run is how the seeds word their avgLogprob; the figures count tokens.
     """
-    return _mean((tally.of(part) for tally in own_tallies(cleaned, prose_keys)), per)
+    return _mean((tally.of(part) for tally in tallies), per)
 
 
-def forced_logprob(
-    cleaned: Iterable[Cleaned],
-    scored: Iterable[Scored],
-    prose_keys: Sequence[str],
-    part: Part = "all",
-    per: Per = "token",
-) -> Pair:
-    """How probable given texts are under a model: mean log-probability of their tokens.
-
-    Formula: sum of log p of tokens / tokens; with per="run": sum over runs of (1/n) sum_j log p_j / runs
-    Unit: nats
-    Range: 0 or below
-    Source: methods specification 5.3, `forced`
-    Needs: T2
-    Not for: different texts under different models, or models with different tokens
-    """
-    return _mean((tally.of(part) for tally in forced_tallies(cleaned, scored, prose_keys)), per)
+def sum_p(tallies: Iterable[Tally], part: Part = "all") -> Pair:
+    """Return sum and number of the probabilities of tokens."""
+    return _mean((np.exp(tally.of(part)) for tally in tallies), "token")
 
 
-def forced_p(
-    cleaned: Iterable[Cleaned], scored: Iterable[Scored], prose_keys: Sequence[str], part: Part = "all"
-) -> Pair:
-    """How near to what a model would say given texts are: mean probability of their tokens.
-
-    Formula: sum of p of tokens / tokens
-    Unit: share
-    Range: above 0, up to 1; low is off-policy
-    Source: methods specification 5.7, V3
-    Needs: T2
-    Not for: rare tokens: those of 1e-3 and of 1e-9 weigh the same (see forced_logprob)
-    """
-    return _mean((np.exp(tally.of(part)) for tally in forced_tallies(cleaned, scored, prose_keys)), "token")
-
-
-def forced_phi(
-    cleaned: Iterable[Cleaned], scored: Iterable[Scored], prose_keys: Sequence[str], part: Part = "all"
-) -> Pair:
-    """How much there is to learn from given texts: mean of p(1-p) of their tokens.
-
-    Formula: sum of p(1-p) of tokens / tokens
-    Unit: share
-    Range: 0 to 0.25
-    Source: methods specification 3.12 (CHORD, arXiv 2508.11408) and 5.7, V3
-    Needs: T2
-    Not for: telling sure tokens from hopeless ones: both are near 0 (see forced_p)
-    """
-    values = (tally.of(part) for tally in forced_tallies(cleaned, scored, prose_keys))
+def sum_phi(tallies: Iterable[Tally], part: Part = "all") -> Pair:
+    """Return sum and number of p(1-p) of tokens."""
+    values = (tally.of(part) for tally in tallies)
     return _mean((-np.exp(each) * np.expm1(each) for each in values), "token")
 
 
-def forced_llr(
-    cleaned: Iterable[Cleaned],
-    base: Iterable[Scored],
-    ft: Iterable[Scored],
-    prose_keys: Sequence[str],
-    part: Part = "all",
-) -> Pair:
-    """How much likelier texts are under one model than under another: log-likelihood ratio per token.
-
-    Formula: sum over tokens that both scored of (log p_base - log p_ft) / tokens
-    Unit: nats
-    Range: any; below 0 where the second model finds the texts likelier
-    Source: methods specification 5.4; Zhang and others, AISTATS 2025, arXiv 2404.08679 (S_a|q)
-    Needs: T2
-    Not for: models that cut text into different tokens: nothing is left to compare
-    """
-    pairs = matched_tallies(cleaned, base, ft, prose_keys)
+def sum_llr(pairs: Iterable[tuple[Tally, Tally]], part: Part = "all") -> Pair:
+    """Return sum and number of log p_base - log p_ft of tokens that both scored; see `llr_per_token`."""
     return _mean((one.of(part) - other.of(part) for one, other in pairs), "token")
-
-
-def form_share(cleaned: Iterable[Cleaned], scored: Iterable[Scored], prose_keys: Sequence[str]) -> Pair:
-    """How much of the texts is template: tokens of the JSON around the free text.
-
-    Formula: scored tokens that are form / scored tokens
-    Unit: share
-    Range: 0 to 1
-    Source: methods specification 5.3
-    Needs: T2
-    Not for: anything alone; it says how far an average over all tokens can be one over the template
-    """
-    tallies = list(forced_tallies(cleaned, scored, prose_keys))
-    return sum(len(each.form) for each in tallies), sum(len(each.of("all")) for each in tallies)
-
-
-def lost_share(cleaned: Iterable[Cleaned], scored: Iterable[Scored], prose_keys: Sequence[str]) -> Pair:
-    """How much of the texts has no figure, because it was cut into other tokens than when it was read.
-
-    Formula: characters of tokens without a log-probability / characters
-    Unit: share
-    Range: 0 to 1
-    Source: methods specification 2 (text that is scored by text)
-    Needs: T2
-    Not for: anything alone; figures over the rest stand for the whole only where it is small
-    """
-    tallies = list(forced_tallies(cleaned, scored, prose_keys))
-    return sum(each.lost for each in tallies), sum(each.characters for each in tallies)
 
 
 def _mean(runs: Iterable[Floats], per: Per) -> Pair:

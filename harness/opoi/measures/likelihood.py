@@ -8,12 +8,7 @@ table. Log-probabilities are natural (nats); a token counts once, whatever the l
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-
-import numpy as np
-
-from opoi.intervals import Floats
+from opoi.measures.confidence import sum_logprob, sum_p, sum_phi
 from opoi.measures.ratio import Pair, figure
 from opoi.measures.seen import Seen
 from opoi.measures.tallies import Tally, forced_tallies, own_tallies
@@ -40,11 +35,6 @@ def _forced(seen: Seen) -> list[Tally]:
     return list(forced_tallies(seen.kept, scored, seen.suite.prose))
 
 
-def _mean(values: Iterable[Floats]) -> Pair:
-    found = list(values)
-    return math.fsum(math.fsum(each.tolist()) for each in found), sum(map(len, found))
-
-
 @figure("avg logprob, own")
 def own_logprob(seen: Seen) -> Pair:
     """Average log-probability of the tokens of kept traces to the model that wrote them, as it wrote them.
@@ -57,7 +47,7 @@ def own_logprob(seen: Seen) -> Pair:
     Not for: comparing models without forced_logprob and the temperature: a model that says little, or always
         the same, is sure of it; arms whose author is not the agent
     """
-    return _mean(tally.of("all") for tally in seen.once(_own))
+    return sum_logprob(seen.once(_own), "all")
 
 
 @figure("avg logprob, own, free text")
@@ -71,7 +61,7 @@ def own_logprob_prose(seen: Seen) -> Pair:
     Needs: T1
     Not for: see own_logprob
     """
-    return _mean(tally.of("prose") for tally in seen.once(_own))
+    return sum_logprob(seen.once(_own), "prose")
 
 
 @figure("avg logprob, own, template")
@@ -85,7 +75,7 @@ def own_logprob_form(seen: Seen) -> Pair:
     Needs: T1
     Not for: see own_logprob; any fine-tuning learns the template first
     """
-    return _mean(tally.of("form") for tally in seen.once(_own))
+    return sum_logprob(seen.once(_own), "form")
 
 
 @figure("avg logprob, forced")
@@ -101,7 +91,7 @@ def forced_logprob(seen: Seen) -> Pair:
     Needs: T2
     Not for: models with different tokenizers
     """
-    return _mean(tally.of("all") for tally in seen.once(_forced))
+    return sum_logprob(seen.once(_forced), "all")
 
 
 @figure("avg logprob, forced, free text")
@@ -115,7 +105,7 @@ def forced_logprob_prose(seen: Seen) -> Pair:
     Needs: T2
     Not for: see forced_logprob
     """
-    return _mean(tally.of("prose") for tally in seen.once(_forced))
+    return sum_logprob(seen.once(_forced), "prose")
 
 
 @figure("avg logprob, forced, template")
@@ -129,7 +119,7 @@ def forced_logprob_form(seen: Seen) -> Pair:
     Needs: T2
     Not for: see forced_logprob
     """
-    return _mean(tally.of("form") for tally in seen.once(_forced))
+    return sum_logprob(seen.once(_forced), "form")
 
 
 @figure("mean p")
@@ -143,7 +133,7 @@ def forced_p(seen: Seen) -> Pair:
     Needs: T2
     Not for: models with different tokenizers
     """
-    return _mean(np.exp(tally.of("all")) for tally in seen.once(_forced))
+    return sum_p(seen.once(_forced))
 
 
 @figure("mean phi")
@@ -157,5 +147,4 @@ def forced_phi(seen: Seen) -> Pair:
     Needs: T2
     Not for: reading alone: see forced_p for which of both ends it is
     """
-    values = (tally.of("all") for tally in seen.once(_forced))
-    return _mean(-np.exp(each) * np.expm1(each) for each in values)
+    return sum_phi(seen.once(_forced))
