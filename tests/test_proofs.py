@@ -1,4 +1,4 @@
-"""The proofs of `make proofs` in small: intervals cover what was planted, tests find nothing that is not there."""
+"""The proofs of `make proofs` in small: intervals cover what was planted, tests find nothing that is not."""
 
 from __future__ import annotations
 
