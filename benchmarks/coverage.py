@@ -28,8 +28,8 @@ from msgspec.structs import replace
 
 from opoi.cleaning.levels import cleaner
 from opoi.measures import RatioMetric
-from opoi.measures.inference import holm
-from opoi.measures.standard import STANDARD
+from opoi.measures.figures.standard import STANDARD
+from opoi.measures.paired.inference import holm
 from opoi.protocols import Cast, Strategy
 from opoi.registry import load_suite
 from opoi.rollout import rollout

@@ -28,9 +28,9 @@ from msgspec.structs import replace
 
 from opoi.cleaning.levels import cleaner
 from opoi.measures import RatioMetric, Seen
-from opoi.measures.differences import differences
-from opoi.measures.inference import Paired, holm
-from opoi.measures.standard import STANDARD
+from opoi.measures.figures.standard import STANDARD
+from opoi.measures.paired.differences import differences
+from opoi.measures.paired.inference import Paired, holm
 from opoi.protocols import Cast, Strategy
 from opoi.registry import load_suite
 from opoi.rollout import rollout

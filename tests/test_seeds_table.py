@@ -24,7 +24,7 @@ from opoi.measures.changes import (
     probability_change,
     relative_change,
 )
-from opoi.measures.confidence import share_of_gap_closed
+from opoi.measures.logprobs.confidence import share_of_gap_closed
 
 ACCURACY = {"base": 0.697, "opcd": 0.719, "opoi": 0.727}
 CONSENSUS = {"base": 0.919, "opcd": 0.854, "opoi": 0.894}

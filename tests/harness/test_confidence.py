@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from opoi.measures.confidence import (
+from opoi.measures.logprobs.confidence import (
     Pair,
     avg_logprob,
     llr_per_token,
@@ -29,8 +29,8 @@ from opoi.measures.confidence import (
     sum_p,
     sum_phi,
 )
-from opoi.measures.scorers import FIGURES, NEEDS_T2, Confidence, confidence_of
-from opoi.measures.tallies import forced_tallies, matched_tallies, own_tallies
+from opoi.measures.logprobs.scorers import FIGURES, NEEDS_T2, Confidence, confidence_of
+from opoi.measures.logprobs.tallies import forced_tallies, matched_tallies, own_tallies
 from opoi.report.scorers import scorers_table
 from opoi.types import (
     Arm,

@@ -12,8 +12,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower
 
-from opoi.measures.differences import closed_share, decide, differences
-from opoi.measures.inference import (
+from opoi.measures.paired.differences import closed_share, decide, differences
+from opoi.measures.paired.inference import (
     ALPHA,
     EXACT,
     MOST_NEEDED,
@@ -148,7 +148,7 @@ def test_a_drawn_p_agrees_with_the_exact_one(monkeypatch):
     figure = drawn(8, 12, chance=lambda stream, arm: 0.35 if arm == "a" else 0.6)
     assert 0 < figure.differing <= EXACT
     exact = permutation_p(figure, STREAM, 10)
-    monkeypatch.setattr("opoi.measures.inference.EXACT", 0)
+    monkeypatch.setattr("opoi.measures.paired.inference.EXACT", 0)
     p = permutation_p(figure, STREAM, 20_000)
     assert p != exact
     assert p == pytest.approx(exact, abs=4 * math.sqrt(exact / 20_000))
@@ -257,7 +257,7 @@ def test_figures_tested_together_get_the_p_they_get_alone():
 def test_masks_in_one_chunk_and_in_many_are_as_even(monkeypatch):
     figure = drawn(4, 30, chance=lambda stream, arm: 0.4 if arm == "a" else 0.55)
     whole = permutation_p(figure, STREAM, 4_000)
-    monkeypatch.setattr("opoi.measures.inference.CHUNK_DRAWS", 3_000)
+    monkeypatch.setattr("opoi.measures.paired.inference.CHUNK_DRAWS", 3_000)
     assert permutation_p(figure, STREAM, 4_000) == pytest.approx(whole, abs=0.03)
 
 

@@ -25,11 +25,11 @@ from opoi.across.taking import take_over
 from opoi.cli.leaderboard import leaderboard as command
 from opoi.errors import ArtefactError, EndpointError, OpoiError, UnknownNameError, UsageError
 from opoi.intervals import wilson
-from opoi.measures.board import FIGURES, HIGHER, LOWER, Board, BoardRow, Column, Standing, better
-from opoi.measures.inference import holm
+from opoi.measures.figures.standard import STANDARD
+from opoi.measures.paired.board import FIGURES, HIGHER, LOWER, Board, BoardRow, Column, Standing, better
+from opoi.measures.paired.inference import holm
+from opoi.measures.paired.standing import in_order, standings
 from opoi.measures.results import Definition, Results
-from opoi.measures.standard import STANDARD
-from opoi.measures.standing import in_order, standings
 from opoi.models.meter import Spent
 from opoi.models.served.server import running
 from opoi.pipeline import run_all

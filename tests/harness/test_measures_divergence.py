@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import binomtest, kstest
 
-from opoi.measures.contrast import PERMUTATIONS, contrast, permutation_p
-from opoi.measures.divergence import excess, js_divergence
-from opoi.measures.novelty import novelty
-from opoi.measures.pairs import SPLITS, paired
-from opoi.measures.views import flat, units
+from opoi.measures.words.contrast import PERMUTATIONS, contrast, permutation_p
+from opoi.measures.words.divergence import excess, js_divergence
+from opoi.measures.words.novelty import novelty
+from opoi.measures.words.pairs import SPLITS, paired
+from opoi.measures.words.views import flat, units
 from opoi.seeds import Stream
 
 

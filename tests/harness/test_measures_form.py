@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opoi.measures import form
-from opoi.measures.schemas import enums_hold
+from opoi.measures.figures import form
+from opoi.measures.figures.schemas import enums_hold
 from opoi.types import Arm, Cleaned, Decision, Group, Message, Scenario, StopReason, Trace, Truth
 
 TRUTH = Truth(expected={}, realised={}, observable_actions=(), hindsight_actions=())

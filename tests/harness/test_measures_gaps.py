@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from opoi.measures import gaps
+from opoi.measures.figures import gaps
 from opoi.protocols import Suite
 from opoi.registry import load_suite
 from opoi.rollout import rollout

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opoi.measures import Seen, likelihood
+from opoi.measures import Seen
+from opoi.measures.figures import likelihood
 from opoi.registry import load_suite
 from opoi.types import (
     Arm,

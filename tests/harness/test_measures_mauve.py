@@ -12,8 +12,8 @@ from scipy.stats import binomtest, kstest
 from sklearn.cluster import KMeans
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from opoi.measures.clusters import DIMENSIONS, k_means, tf_idf
-from opoi.measures.mauve import frontier_area, mauve_lite_of
+from opoi.measures.words.clusters import DIMENSIONS, k_means, tf_idf
+from opoi.measures.words.mauve import frontier_area, mauve_lite_of
 from opoi.seeds import Stream
 
 WORDS = [f"word{i}" for i in range(300)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opoi.measures import profile
+from opoi.measures.figures import profile
 from opoi.types import Arm, Cleaned, Group, Message, Scenario, ToolCall, Trace, Truth
 
 TRUTH = Truth(expected={}, realised={}, observable_actions=(), hindsight_actions=())

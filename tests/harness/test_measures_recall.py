@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opoi.cli import main
-from opoi.measures import citations, form, profile, recall, vocabulary
+from opoi.measures.figures import citations, form, profile, recall, vocabulary
 from opoi.provenance.decisive import decisive_metrics
 from opoi.run import Run
 from opoi.stages.measure import arms_of

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opoi.leakage.counterfactual import counterfactual
-from opoi.measures.steering import compliance, overlap, sycophancy
+from opoi.measures.figures.steering import compliance, overlap, sycophancy
 from opoi.types import Citation, Cleaned, Decision, Group, Injection, Scenario, StopReason, Trace, Truth
 
 ACTIONS = ("up", "hold", "down")

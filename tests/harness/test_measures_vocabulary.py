@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opoi.measures import vocabulary
-from opoi.measures.divergence import excess
-from opoi.measures.lexicon import Lexicon, TextColumns, vocabulary_stream
+from opoi.measures.figures import vocabulary
 from opoi.measures.text import words
-from opoi.measures.views import CALL_PAIRS, WORD_PAIRS, WORDS
+from opoi.measures.words.divergence import excess
+from opoi.measures.words.lexicon import Lexicon, TextColumns, vocabulary_stream
+from opoi.measures.words.views import CALL_PAIRS, WORD_PAIRS, WORDS
 from opoi.protocols import Metric
 from opoi.provenance.texts import rationale
 from opoi.types import Arm, Cleaned, Decision, Group, Message, Scenario, ToolCall, Trace, Truth
@@ -271,7 +271,7 @@ def test_twice_the_scenarios_change_no_rate_of_tokens(rows, others):
 
 
 def test_only_a_thousand_scenarios_are_held_and_they_are_the_same_in_every_arm(monkeypatch):
-    monkeypatch.setattr("opoi.measures.lexicon.JS_SCENARIOS", 6)
+    monkeypatch.setattr("opoi.measures.words.lexicon.JS_SCENARIOS", 6)
     base = [group(f"s{i}", "cpa rose and rose") for i in range(30)]
     assert measure("js_excess", base, base).n == 6
     assert measure("js_excess", base[::-1], base).n == 6

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opoi.cleaning.levels import cleaner
-from opoi.measures import grounding
-from opoi.measures.citations import citation_precision, citation_rate, citations_in_context, supports
+from opoi.measures.figures import grounding
+from opoi.measures.figures.citations import citation_precision, citation_rate, citations_in_context, supports
 from opoi.passages import rebuild
 from opoi.protocols import Cast
 from opoi.provenance.claims import find_claims, find_ids, id_shapes, number_of

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opoi.measures.confidence import sum_logprob
-from opoi.measures.scorers import confidence_of
-from opoi.measures.tallies import forced_tallies, own_tallies
+from opoi.measures.logprobs.confidence import sum_logprob
+from opoi.measures.logprobs.scorers import confidence_of
+from opoi.measures.logprobs.tallies import forced_tallies, own_tallies
 from opoi.models.endpoint.capabilities import Capabilities
 from opoi.models.endpoint.dialect import Dialect
 from opoi.models.endpoint.faults import EndpointFaultError, Where

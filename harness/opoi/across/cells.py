@@ -19,7 +19,7 @@ from opoi.across.taking import take_over
 from opoi.cleaning.levels import cleaner as load_cleaner
 from opoi.errors import ArtefactError, OpoiError
 from opoi.manifest import Manifest
-from opoi.measures.board import Absent
+from opoi.measures.paired.board import Absent
 from opoi.models.endpoint.capabilities import Capabilities
 from opoi.pipeline import STAGES, carry_out, check
 from opoi.progress import Progress, Watch

@@ -14,7 +14,7 @@ import msgspec
 
 from opoi.across.reading import MeasuredRun, read_run, source_of
 from opoi.errors import UnknownNameError, UsageError
-from opoi.measures.differences import (
+from opoi.measures.paired.differences import (
     Compared,
     Comparisons,
     Contrast,
@@ -23,7 +23,7 @@ from opoi.measures.differences import (
     decide,
     differences,
 )
-from opoi.measures.inference import ALPHA, POWER, Paired
+from opoi.measures.paired.inference import ALPHA, POWER, Paired
 from opoi.measures.results import Definition
 from opoi.types import Measure
 

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from opoi.errors import UnknownNameError, UsageError
-from opoi.measures.board import FIGURES, Better, better
-from opoi.measures.common import accuracy_observable_common, js_excess_common
-from opoi.measures.standard import STANDARD
+from opoi.measures.figures.common import accuracy_observable_common, js_excess_common
+from opoi.measures.figures.standard import STANDARD
+from opoi.measures.paired.board import FIGURES, Better, better
 from opoi.settings import Settings, merge, read_table
 
 __all__ = ["Cleaner", "Grid", "Player", "read_grid"]

@@ -12,10 +12,10 @@ from opoi.across.cells import Cells, Done
 from opoi.across.grid import Grid, read_grid
 from opoi.across.reading import MeasuredRun, read_run
 from opoi.errors import ArtefactError, EndpointError, UsageError
-from opoi.measures.board import Absent, Board, BoardRow, Column, Standing
-from opoi.measures.inference import ALPHA
+from opoi.measures.paired.board import Absent, Board, BoardRow, Column, Standing
+from opoi.measures.paired.inference import ALPHA
+from opoi.measures.paired.standing import NOT_PAIRED, in_order, standings
 from opoi.measures.results import ArmResult, Definition
-from opoi.measures.standing import NOT_PAIRED, in_order, standings
 from opoi.progress import Progress, Quiet
 from opoi.store import read
 from opoi.types import Trace

@@ -11,7 +11,7 @@ from opoi.cli.options import debug
 from opoi.errors import OpoiError, UnknownNameError, UsageError, visible
 
 if TYPE_CHECKING:
-    from opoi.measures.differences import Comparisons
+    from opoi.measures.paired.differences import Comparisons
 
 __all__ = ["compare"]
 

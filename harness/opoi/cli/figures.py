@@ -19,7 +19,7 @@ def figures(*, names: tuple[str, ...], markdown: bool) -> None:
 
     Without a NAME, all figures that a run has.
     """
-    from opoi.measures.standard import STANDARD
+    from opoi.measures.figures.standard import STANDARD
     from opoi.report.definitions import definition_lines, definition_markdown
 
     known = {metric.name: metric.definition for metric in STANDARD}

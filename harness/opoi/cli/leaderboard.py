@@ -10,7 +10,7 @@ import click
 from opoi.cli.options import debug
 
 if TYPE_CHECKING:
-    from opoi.measures.board import Board
+    from opoi.measures.paired.board import Board
 
 __all__ = ["STOPPED", "leaderboard"]
 

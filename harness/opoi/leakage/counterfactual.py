@@ -18,7 +18,7 @@ did not comply at the first, however it ended (a try that complied but could not
 among them: measure with one attempt). Failures of the infrastructure at the first try do not belong in. The
 unit is the scenario: its runs are averaged first.
 
-The arithmetic is here once; `opoi.measures.steering` makes figures of arms of it.
+The arithmetic is here once; `opoi.measures.figures.steering` makes figures of arms of it.
 """
 
 from __future__ import annotations

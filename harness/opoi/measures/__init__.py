@@ -5,14 +5,14 @@ figure of your own is a function `Seen -> (numerator, denominator)` under the de
 """
 
 from opoi.intervals import wilson
+from opoi.measures.figures.standard import standard_metrics
+from opoi.measures.figures.vocabulary import VocabularyMetric
 from opoi.measures.policies import null_arm, random_arm
 from opoi.measures.ratio import RatioMetric, figure
 from opoi.measures.results import ArmResult, Definition, Results
 from opoi.measures.run import measure_all, measured
 from opoi.measures.seen import Seen
-from opoi.measures.standard import standard_metrics
 from opoi.measures.units import UnitRow
-from opoi.measures.vocabulary import VocabularyMetric
 
 __all__ = [
     "ArmResult",

@@ -2,7 +2,7 @@
 
 A percentage without its definition cannot be checked: the same two mean log-probabilities are 16 % or 6 %
 apart. Mean log-probabilities are in nats, 0 or below; shares of the gap between a base and perfect confidence
-are `opoi.measures.confidence.share_of_gap_closed`.
+are `opoi.measures.logprobs.confidence.share_of_gap_closed`.
 """
 
 from __future__ import annotations

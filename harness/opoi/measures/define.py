@@ -19,11 +19,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct
+
 from opoi.errors import PluginError
 from opoi.measures.results import Definition
 from opoi.types import Tier
 
-__all__ = ["KEYS", "UNITS", "define"]
+__all__ = ["KEYS", "UNITS", "Described", "define"]
 
 KEYS = ("Formula", "Unit", "Range", "Source", "Needs", "Not for")
 """What the docstring of a figure tells, in this order."""
@@ -31,6 +33,38 @@ KEYS = ("Formula", "Unit", "Range", "Source", "Needs", "Not for")
 UNITS = ("share", "count", "bits", "nats", "x", "utility")
 
 _LINE = re.compile(rf"^({'|'.join(KEYS)}):\s*(.*)$")
+
+
+class Described(Struct, frozen=True, eq=False):
+    """What every figure is, however it is worked out; the face of `opoi.protocols.Metric`.
+
+    Attributes:
+        name: Key in the results.
+        definition: What the figure says.
+    """
+
+    name: str
+    definition: Definition
+
+    @property
+    def title(self) -> str:
+        """Column head."""
+        return self.definition.title
+
+    @property
+    def unit(self) -> str:
+        """Unit, see `Definition`."""
+        return self.definition.unit
+
+    @property
+    def doc(self) -> str:
+        """What the figure says."""
+        return self.definition.doc
+
+    @property
+    def needs(self) -> Tier:
+        """What it asks of the model's endpoint."""
+        return self.definition.needs
 
 
 def define(function: Callable[..., Any], title: str, *, parts: bool = False) -> Definition:

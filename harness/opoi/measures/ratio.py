@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from opoi.errors import ArtefactError
 from opoi.intervals import Floats
-from opoi.measures.define import define
-from opoi.measures.results import Definition
+from opoi.measures.define import Described, define
 from opoi.measures.seen import Seen
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
 from opoi.protocols import Suite
@@ -42,42 +41,18 @@ NO_TEXT = "no text"
 """Why a policy row lacks the figures that read traces."""
 
 
-class RatioMetric(Struct, frozen=True, eq=False):
+class RatioMetric(Described, frozen=True, eq=False):
     """A figure that is a ratio of sums; satisfies `opoi.protocols.Metric`.
 
     Attributes:
-        name: Key in the results.
-        definition: What the figure says.
         count: Gives numerator and denominator of one scenario.
         policies: Whether a row that only decides can have it; else it reads traces.
         suite: Of the arms that it is called with; None to look it up by the name in each scenario.
     """
 
-    name: str
-    definition: Definition
     count: Callable[[Seen], Pair]
     policies: bool = False
     suite: Suite | None = None
-
-    @property
-    def title(self) -> str:
-        """Column head."""
-        return self.definition.title
-
-    @property
-    def unit(self) -> str:
-        """Unit, see `Definition`."""
-        return self.definition.unit
-
-    @property
-    def doc(self) -> str:
-        """What the figure says."""
-        return self.definition.doc
-
-    @property
-    def needs(self) -> Tier:
-        """What it asks of the model's endpoint."""
-        return self.definition.needs
 
     def of(self, suite: Suite) -> RatioMetric:
         """Return the figure for arms of a suite."""

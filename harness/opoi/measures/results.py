@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from opoi.measures.scorers import Confidence
+from opoi.measures.logprobs.scorers import Confidence
 from opoi.types import Measure, Tier, Value
 
 __all__ = ["SCHEMA", "ArmResult", "Definition", "Results"]

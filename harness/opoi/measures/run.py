@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from opoi.errors import UsageError
-from opoi.measures.common import accuracy_observable_common, js_excess_common
+from opoi.measures.figures.common import accuracy_observable_common, js_excess_common
+from opoi.measures.figures.standard import STANDARD
+from opoi.measures.figures.vocabulary import VocabularyMetric
 from opoi.measures.policies import null_arm, random_arm
 from opoi.measures.ratio import NO_TEXT, Packed, RatioMetric
 from opoi.measures.results import Definition, Results
-from opoi.measures.standard import STANDARD
 from opoi.measures.table import Table
-from opoi.measures.vocabulary import VocabularyMetric
 from opoi.measures.walks import Walk, columns_of, count_arm, walk_all
 from opoi.protocols import Metric, Suite
 from opoi.types import Arm, Measure

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from opoi.intervals import Floats
-from opoi.measures.common import accuracy_observable_common, js_excess_common
+from opoi.measures.figures.common import accuracy_observable_common, js_excess_common
+from opoi.measures.figures.vocabulary import WIDTH, Comparison, VocabularyMetric, vocabulary_stream
 from opoi.measures.ratio import NO_TEXT, Pair, RatioMetric, bootstrap_stream, missing
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
-from opoi.measures.vocabulary import WIDTH, Comparison, VocabularyMetric, vocabulary_stream
 from opoi.measures.walks import Walk, can
 from opoi.types import Measure
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from opoi.measures.common import accuracy_observable_common
+from opoi.measures.figures.common import accuracy_observable_common
+from opoi.measures.figures.vocabulary import Lexicon, TextColumns, vocabulary_stream
 from opoi.measures.ratio import Columns, Packed, RatioMetric, matched
 from opoi.measures.results import ArmResult
 from opoi.measures.seen import Seen
 from opoi.measures.text import drop_reason
-from opoi.measures.vocabulary import Lexicon, TextColumns, vocabulary_stream
 from opoi.protocols import Suite
 from opoi.types import Arm, Measure
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from msgspec import Struct
 
-from opoi.measures.board import Board
+from opoi.measures.paired.board import Board
 from opoi.report.leaderboard import about_lines, absent_table, board_table
 from opoi.report.svg import Dot, interval_plot
 from opoi.report.tables import figure, visible

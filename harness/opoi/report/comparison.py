@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from opoi.measures.differences import Compared, Comparisons, Contrast, Difference
-from opoi.measures.inference import MOST_NEEDED
+from opoi.measures.paired.differences import Compared, Comparisons, Contrast, Difference
+from opoi.measures.paired.inference import MOST_NEEDED
 from opoi.measures.results import Definition
 from opoi.report.tables import MISSING, SIMULATED, Cell, Table, visible
 from opoi.report.tables import figure as printed

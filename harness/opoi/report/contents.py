@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from opoi.measures.logprobs.scorers import Confidence, Corpus
 from opoi.measures.results import Results
-from opoi.measures.scorers import Confidence, Corpus
 from opoi.report.scorers import scorers_table
 from opoi.report.tables import Table, build_tables, figures_table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from opoi.measures.board import Board, BoardRow, Column
+from opoi.measures.paired.board import Board, BoardRow, Column
 from opoi.report.tables import NEEDS, SIMULATED, Cell, Table, figure, visible
 from opoi.report.terminal import print_table
 from opoi.types import Measure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opoi.measures.scorers import FIGURES, NEEDS_T2, Confidence
+from opoi.measures.logprobs.scorers import FIGURES, NEEDS_T2, Confidence
 from opoi.report.tables import MISSING, Cell, Table, figure, visible
 from opoi.types import Measure
 

@@ -46,8 +46,8 @@ def measure(run: Run) -> None:
 
 
 def _measured(run: Run) -> Measured:
+    from opoi.measures.logprobs.scorers import confidence_of
     from opoi.measures.run import measured
-    from opoi.measures.scorers import confidence_of
 
     settings, arms = run.settings, arms_of(run)
     steps = 2 * (len(arms) + 2) + 2  # two walks over each arm and the two policies, words, bootstrap

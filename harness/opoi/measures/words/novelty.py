@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from opoi.intervals import Floats, rounded, t_quantile, wilson
-from opoi.measures.pairs import NOTE_FEW, Bags, Pairs, Texts, paired
+from opoi.measures.words.pairs import NOTE_FEW, Bags, Pairs, Texts, paired
 from opoi.seeds import Stream
 from opoi.types import Measure
 

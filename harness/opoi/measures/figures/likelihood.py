@@ -8,10 +8,10 @@ table. Log-probabilities are natural (nats); a token counts once, whatever the l
 
 from __future__ import annotations
 
-from opoi.measures.confidence import sum_logprob, sum_p, sum_phi
+from opoi.measures.logprobs.confidence import sum_logprob, sum_p, sum_phi
+from opoi.measures.logprobs.tallies import Tally, forced_tallies, own_tallies
 from opoi.measures.ratio import Pair, figure
 from opoi.measures.seen import Seen
-from opoi.measures.tallies import Tally, forced_tallies, own_tallies
 
 __all__ = [
     "forced_logprob",

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from opoi.intervals import Floats
-from opoi.measures.tallies import Part, Tally, parts
+from opoi.measures.logprobs.tallies import Part, Tally, parts
 
 __all__ = [
     "Pair",

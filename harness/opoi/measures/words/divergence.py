@@ -1,7 +1,7 @@
 """How far two bodies of text are apart: Jensen-Shannon divergence, minus what chance alone gives.
 
 The divergence of two samples of the same source is above 0, and the more so the fewer tokens there are; see
-`opoi.measures.contrast` for what is taken off and where interval and p come from.
+`opoi.measures.words.contrast` for what is taken off and where interval and p come from.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from opoi.intervals import Floats
-from opoi.measures.contrast import Slopes, contrast, permutation_p
-from opoi.measures.pairs import NOTE_FEW, Texts, paired
-from opoi.measures.views import Ints
+from opoi.measures.words.contrast import Slopes, contrast, permutation_p
+from opoi.measures.words.pairs import NOTE_FEW, Texts, paired
+from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
 from opoi.types import Measure
 

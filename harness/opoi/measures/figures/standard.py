@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opoi.measures import (
+from opoi.measures.figures import (
     accuracy,
     citations,
     consensus,
@@ -15,8 +15,8 @@ from opoi.measures import (
     steering,
     vocabulary,
 )
+from opoi.measures.figures.vocabulary import VocabularyMetric
 from opoi.measures.ratio import RatioMetric
-from opoi.measures.vocabulary import VocabularyMetric
 from opoi.protocols import Suite
 
 __all__ = ["STANDARD", "standard_metrics"]

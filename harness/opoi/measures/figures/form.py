@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from opoi.measures.figures.schemas import enums_hold
 from opoi.measures.ratio import Pair, figure
-from opoi.measures.schemas import enums_hold
 from opoi.measures.seen import Seen
 from opoi.measures.text import drop_reason, readable
 from opoi.types import Cleaned, Outcome

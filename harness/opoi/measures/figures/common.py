@@ -5,9 +5,9 @@ They need all arms at once, so only `opoi.measures.measure_all` makes them.
 
 from __future__ import annotations
 
+from opoi.measures.figures.vocabulary import Comparison, compared
 from opoi.measures.ratio import Pair, figure
 from opoi.measures.seen import Seen
-from opoi.measures.vocabulary import Comparison, compared
 from opoi.types import Measure
 
 __all__ = ["accuracy_observable_common", "js_excess_common"]

@@ -17,8 +17,8 @@ from msgspec import field
 from msgspec.structs import replace
 
 from opoi.intervals import Floats, rounded
+from opoi.measures.logprobs.tallies import Tally, forced_tallies, matched_tallies
 from opoi.measures.statistics import affordable, bootstrap_sums, measure_of, on_grid, quotient, ratio_measure
-from opoi.measures.tallies import Tally, forced_tallies, matched_tallies
 from opoi.measures.text import action_of
 from opoi.seeds import Stream
 from opoi.types import Arm, Cleaned, Group, Measure, Scored

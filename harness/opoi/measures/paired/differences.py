@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from opoi.intervals import rounded
-from opoi.measures.inference import (
+from opoi.measures.paired.inference import (
     ALPHA,
     EXACT,
     Paired,

@@ -2,7 +2,7 @@
 
 A view reads sequences of tokens from a trace, and takes runs of one or two neighbours of a sequence as its
 units. Pairs never reach over the end of a sequence. All views are measured by one mechanism
-(`opoi.measures.divergence`).
+(`opoi.measures.words.divergence`).
 """
 
 from __future__ import annotations

@@ -6,21 +6,19 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-from msgspec import Struct
 
 from opoi.intervals import Floats
-from opoi.measures.define import define
-from opoi.measures.divergence import Divergence, excess
-from opoi.measures.lexicon import WIDTH, Lexicon, TextColumns, vocabulary_stream
-from opoi.measures.mauve import Frontier, mauve_lite_of
-from opoi.measures.novelty import Novelty, novelty
-from opoi.measures.pairs import Texts
+from opoi.measures.define import Described, define
 from opoi.measures.ratio import NO_TEXT, bootstrap_stream
-from opoi.measures.results import Definition
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid
-from opoi.measures.views import WORDS, View
+from opoi.measures.words.divergence import Divergence, excess
+from opoi.measures.words.lexicon import WIDTH, Lexicon, TextColumns, vocabulary_stream
+from opoi.measures.words.mauve import Frontier, mauve_lite_of
+from opoi.measures.words.novelty import Novelty, novelty
+from opoi.measures.words.pairs import Texts
+from opoi.measures.words.views import WORDS, View
 from opoi.seeds import Stream
-from opoi.types import Arm, Measure, Tier
+from opoi.types import Arm, Measure
 
 __all__ = ["Comparison", "VocabularyMetric", "compared"]
 
@@ -85,38 +83,14 @@ class Comparison:
         return {name: text for name, text in texts.items() if name in self._among}
 
 
-class VocabularyMetric(Struct, frozen=True, eq=False):
+class VocabularyMetric(Described, frozen=True, eq=False):
     """A figure that compares the words of an arm with its base; satisfies `opoi.protocols.Metric`.
 
     Attributes:
-        name: Key in the results.
-        definition: What the figure says.
         compare: Works it out.
     """
 
-    name: str
-    definition: Definition
     compare: Callable[[Comparison], Measure]
-
-    @property
-    def title(self) -> str:
-        """Column head."""
-        return self.definition.title
-
-    @property
-    def unit(self) -> str:
-        """Unit, see `Definition`."""
-        return self.definition.unit
-
-    @property
-    def doc(self) -> str:
-        """What the figure says."""
-        return self.definition.doc
-
-    @property
-    def needs(self) -> Tier:
-        """What it asks of the model's endpoint."""
-        return self.definition.needs
 
     def __call__(self, arm: Arm, *, seed: int = 0, resamples: int = 10_000) -> Measure:
         """Walk the arm and its base and return the figure; an arm without a base is its own."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from opoi.intervals import Floats, rounded
-from opoi.measures.board import Better, Column, Mark, Standing
-from opoi.measures.inference import ALPHA, Paired, holm, permutation_ps
+from opoi.measures.paired.board import Better, Column, Mark, Standing
+from opoi.measures.paired.inference import ALPHA, Paired, holm, permutation_ps
 from opoi.measures.statistics import affordable
 from opoi.seeds import Stream
 

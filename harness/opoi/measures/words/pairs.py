@@ -15,7 +15,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from opoi.intervals import Floats
-from opoi.measures.views import Ints
+from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
 
 __all__ = ["LEAST_SCENARIOS", "NOTE_FEW", "SPLITS", "Bags", "Pairs", "Texts", "paired"]

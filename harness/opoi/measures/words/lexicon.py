@@ -11,7 +11,7 @@ import numpy as np
 
 from opoi.intervals import Floats
 from opoi.measures.text import kept
-from opoi.measures.views import Ints, View, called, flat, spoken, units
+from opoi.measures.words.views import Ints, View, called, flat, spoken, units
 from opoi.seeds import Stream
 from opoi.types import Arm, Cleaned, Group
 

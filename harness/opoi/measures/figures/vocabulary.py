@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from opoi.intervals import Floats
-from opoi.measures.comparison import Comparison, VocabularyMetric, compared
-from opoi.measures.lexicon import JS_SCENARIOS, WIDTH, Lexicon, TextColumns, vocabulary_stream
 from opoi.measures.statistics import NOTE_NO_DATA, measure_of, quotient, ratio_measure
-from opoi.measures.views import CALL_PAIRS, WORD_PAIRS
+from opoi.measures.words.comparison import Comparison, VocabularyMetric, compared
+from opoi.measures.words.lexicon import JS_SCENARIOS, WIDTH, Lexicon, TextColumns, vocabulary_stream
+from opoi.measures.words.views import CALL_PAIRS, WORD_PAIRS
 from opoi.types import Measure
 
 __all__ = [

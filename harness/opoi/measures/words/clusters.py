@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from opoi.intervals import Floats
-from opoi.measures.views import Ints
+from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
 
 __all__ = ["DIMENSIONS", "k_means", "tf_idf"]

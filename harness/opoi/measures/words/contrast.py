@@ -22,8 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from opoi.intervals import Floats, rounded, t_quantile
-from opoi.measures.pairs import Bags, Pairs
-from opoi.measures.views import Ints
+from opoi.measures.words.pairs import Bags, Pairs
+from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
 from opoi.types import Measure
 

@@ -4,7 +4,7 @@ A citation is right when a tool of the same trace, or the data that its author w
 of the same entity, metric and window whose value it states: the same sign, and within rounding. An empty
 entity or window of a citation matches any. What only the author was shown (the data in the prompt of an
 informed corrector) is not in the student's context: `citations_in_context` counts tool messages alone.
-Whether the evidence that decides is named is asked of a sample (`opoi.measures.recall`).
+Whether the evidence that decides is named is asked of a sample (`opoi.measures.figures.recall`).
 Definition: methods specification 5.7, V7.
 """
 
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from opoi.measures.figures.recall import cites_metric, recalled
 from opoi.measures.ratio import Pair, figure
-from opoi.measures.recall import cites_metric, recalled
 from opoi.measures.seen import Seen
 from opoi.provenance.claims import Claimed, Unit, number_of, plain_number
 from opoi.provenance.sources import Values

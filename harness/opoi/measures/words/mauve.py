@@ -14,10 +14,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from opoi.intervals import Floats
-from opoi.measures.clusters import k_means, tf_idf
-from opoi.measures.contrast import Slopes, contrast, permutation_p
-from opoi.measures.pairs import Texts, paired
-from opoi.measures.views import Ints
+from opoi.measures.words.clusters import k_means, tf_idf
+from opoi.measures.words.contrast import Slopes, contrast, permutation_p
+from opoi.measures.words.pairs import Texts, paired
+from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
 from opoi.types import Measure
 

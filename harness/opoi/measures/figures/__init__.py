@@ -1,0 +1,1 @@
+"""The figures: one function each, with its definition, in one file for each subject."""

@@ -1,0 +1,1 @@
+"""Arms side by side on the same scenarios: tests, differences, verdicts, boards."""
