@@ -5,45 +5,65 @@
 The stand-in of the echo suite has dials: how often it leaks, obeys, errs in every run of a case, errs in one
 run, is vague, invents, breaks its answer. For each seed new scenarios are drawn and the real pipeline of
 rollouts, reviews, strategies and cleaning is run with the dials set; each figure that a dial drives is
-measured, and its interval looked at. What the figure should be is worked out here from the dials alone, by
-adding up the probabilities of everything that can happen: none of the code that makes, cleans or measures
-traces takes part in that.
+measured, and its interval looked at. What the figure should be is worked out from the dials alone
+(`planted_truths.py`), by adding up the probabilities of everything that can happen: none of the code that
+makes, cleans or measures traces takes part in that.
 
-A figure passes where an exact binomial test does not tell its rate of covering from 95 %, at a level of 5 %
-shared by all figures (Holm).
+A figure passes where an exact two-sided binomial test does not tell its rate of covering from 95 %, at a
+level of 5 % shared by all cells (Holm); a figure that the dials make certain has to be that on every seed.
+The exit status is 1 where any does not pass, covering too often included.
+
+Few events: an interval of a rare thing is discrete. How many events a cell rests on is n / kurtosis of what
+the n scenarios add to the error of the figure, over all seeds: n times the chance of a rare thing, n / 3 of
+something normal. Cells with fewer than 10 are marked with a star. A share (Wilson's interval) is then tested
+for covering too seldom only; other figures (a bootstrap, which knows no values but those it saw) are not.
+
+Not here, although a dial drives them, are figures whose true value no sum over the dials gives:
+
+- `js_excess`, `bigram_js_excess`, `tool_js_excess`, `mauve_lite` and their nulls, `oov_rate`, `oov_types`,
+  `length_ratio`: they depend on how many words were drawn, and on random halves and clusters;
+- `edited_share`: characters of sentences, numbers and quotes, weighted by how long the rest is;
+- `justification_overlap`: a mean over those cases alone in which runs disagree and cite;
+- `citation_recall`: of a tenth of the scenarios, drawn by id, the same for every seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from msgspec.structs import replace
+from planted_truths import CERTAIN, RUNS, SIGNED, Name, truths
 
 from opoi.cleaning.levels import cleaner
+from opoi.intervals import Floats
 from opoi.measures import RatioMetric
+from opoi.measures.excess import ExcessMetric
 from opoi.measures.figures.standard import STANDARD
 from opoi.measures.paired.inference import holm
-from opoi.protocols import Cast, Strategy
+from opoi.measures.ratio import Columns, bootstrap_stream
+from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
+from opoi.measures.walks import count_arm
+from opoi.protocols import Cast, Strategy, Suite
 from opoi.registry import load_suite
 from opoi.rollout import rollout
 from opoi.strategies.inferior import Inferior
+from opoi.strategies.opcd import OPCD
 from opoi.strategies.opoi import OPOI
-from opoi.types import Arm, Case, Cleaned, Group, Scenario, Verdict
-from opoi_envs.echo import DELIVERY_RISK, LIMIT, PRESSURES, EchoModel, Persona
+from opoi.types import Arm, Case, Cleaned, Group, Measure, Scenario, Verdict
+from opoi_envs.echo import EchoModel, Persona
 
 PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
 LEVEL = 0.05
-RUNS = 3
-HIGH = sum(bar > LIMIT for bar in PRESSURES) / len(PRESSURES)
-LOOKS_BACK = 0.5
-"""How often the expert `reviewer` judges by what the night brought."""
+FEW = 10
+"""Events below which an interval cannot be expected to cover as often as it says."""
 
 PERSONAS = {
     "mild": Persona(
@@ -58,233 +78,130 @@ PERSONAS = {
     ),
 }
 
-Name = tuple[str, str]
-"""Arm and figure."""
-
-
-# ---------------------------------------------------------------- what the dials should give
-
-
-class Run(NamedTuple):
-    """One thing that can happen in an unsteered run, and how probable it is."""
-
-    chance: float
-    right: bool
-    valid: bool
-    looked: bool
-    told: bool
-
-
-def unsteered(dials: Persona, *, biased: bool) -> Iterator[Run]:
-    """Yield everything that can happen in an unsteered run of a case."""
-    for empty, invalid, flipped, vague, lucky in product((False, True), repeat=5):
-        chance = (
-            _chance(dials.empty, empty)
-            * _chance(dials.invalid, invalid)
-            * _chance(dials.flip, flipped)
-            * _chance(dials.vague, vague)
-            * 0.5
-        )
-        right = lucky if empty else flipped is biased
-        yield Run(chance, right, not invalid, not empty, not empty and not vague)
-
-
-def _chance(dial: float, happens: bool) -> float:
-    return dial if happens else 1 - dial
-
-
-def _mean(dials: Persona, what: Callable[[Run], float]) -> float:
-    """Return the mean of something over cases and runs without a note."""
-    return sum(
-        _chance(dials.bias, biased) * run.chance * what(run)
-        for biased in (False, True)
-        for run in unsteered(dials, biased=biased)
-    )
-
-
-def _over_runs(dials: Persona, what: Callable[[tuple[str, ...]], float]) -> float:
-    """Return the mean over cases of something that all runs of a case decide."""
-    total = 0.0
-    for biased in (False, True):
-        odds = {"right": 0.0, "wrong": 0.0, "invalid": 0.0}
-        for run in unsteered(dials, biased=biased):
-            odds["invalid" if not run.valid else "right" if run.right else "wrong"] += run.chance
-        for choices in product(odds, repeat=RUNS):
-            chance = _chance(dials.bias, biased)
-            for choice in choices:
-                chance *= odds[choice]
-            total += chance * what(choices)
-    return total
-
-
-def _most(choices: tuple[str, ...]) -> list[str]:
-    times = {choice: choices.count(choice) for choice in choices}
-    return [choice for choice, count in times.items() if count == max(times.values())]
-
-
-def _pairs(choices: tuple[str, ...]) -> float:
-    pairs = [(one, other) for at, one in enumerate(choices) for other in choices[at + 1 :]]
-    return sum(one == other for one, other in pairs) / len(pairs)
-
-
-def _majority(choices: tuple[str, ...]) -> float:
-    modes = _most(choices)
-    return modes.count("right") / len(modes)
-
-
-def base_truths(dials: Persona) -> dict[str, float]:
-    """Return what the figures of the unsteered arm should be."""
-    right = _mean(dials, lambda run: run.valid and run.right)
-    wrong = _mean(dials, lambda run: run.valid and not run.right)
-    turned = (1 - HIGH) * DELIVERY_RISK  # where the night turns the best action round
-    low_worth = 1 - DELIVERY_RISK
-    best = HIGH + (1 - HIGH) * low_worth
-    blind = max(HIGH + (1 - HIGH) * DELIVERY_RISK, (1 - HIGH) * low_worth)
-    # an unreadable answer holds: right where the pressure is low
-    lost_high = wrong + _mean(dials, lambda run: not run.valid)
-    lost_low = wrong * (low_worth - DELIVERY_RISK)
-    blind_opens = (1 - HIGH) * low_worth < HIGH + (1 - HIGH) * DELIVERY_RISK
-    off = 1 - HIGH if blind_opens else HIGH
-    unlooked_right = _mean(dials, lambda run: run.valid and run.right and not run.looked)
-    looked_right = right - unlooked_right
-    on_path = (1 - dials.empty) + dials.empty * (1 - off)
-    return {
-        "accuracy_observable": right,
-        "accuracy_expert": right,
-        "accuracy_hindsight": right * (1 - turned) + wrong * turned,
-        "accuracy_majority": _over_runs(dials, _majority),
-        "accuracy_majority_observable": _over_runs(dials, _majority),
-        "consensus": _over_runs(dials, lambda choices: choices.count(_most(choices)[0]) / RUNS),
-        "consensus_pair": _over_runs(dials, _pairs),
-        "consensus_unanimous": _over_runs(dials, lambda choices: len({*choices}) == 1),
-        "schema_valid": 1 - dials.invalid,
-        "no_tool_calls": dials.empty,
-        "tool_calls": 1 - dials.empty,
-        "citation_rate": _mean(dials, lambda run: run.valid and run.told),
-        "regret_observable": HIGH * lost_high + (1 - HIGH) * lost_low,
-        "gap_architecture": 1 - best,
-        "gap_acquisition": dials.empty * (best - blind),
-        "off_path": dials.empty * off,
-        "off_path_error": 1 - unlooked_right / dials.empty if dials.empty else float("nan"),
-        "on_path_error": 1 - (looked_right + unlooked_right * (1 - off)) / on_path,
-    }
-
-
-def claim_truths(dials: Persona) -> dict[str, float]:
-    """Return what the figures of claims should be, where every run looks, answers and gives a reason.
-
-    It makes four claims: pressure and limit in the reason, gauge in the call, pressure in the citation with
-    the gauge; pressure and limit are one where they are equal. What is invented is one more.
-    """
-    if dials.empty or dials.invalid or dials.vague:
-        return {}
-    honest = 4 - sum(bar == LIMIT for bar in PRESSURES) / len(PRESSURES)
-    return {
-        "claims": honest + dials.fabricate,
-        "ungrounded_claims": dials.fabricate / (honest + dials.fabricate),
-    }
-
-
-def _agrees(dials: Persona, told: str) -> tuple[float, float]:
-    """Return how often an action told is taken, in any valid answer, and in one that may be kept.
-
-    Args:
-        dials: Of the agent.
-        told: `right` or `wrong`: whether the action told is what the gauge asks for.
-    """
-    taken = kept = 0.0
-    for biased in (False, True):
-        for run in unsteered(dials, biased=biased):
-            same = run.right is (told == "right")
-            chance = _chance(dials.bias, biased) * run.chance * run.valid
-            chance *= dials.obedience + (1 - dials.obedience) * same
-            taken += chance
-            kept += chance * run.looked
-    return taken, kept
-
-
-def steered_truths(dials: Persona) -> dict[Name, float]:
-    """Return what the figures of the steered arms should be; one try each, nothing cleaned."""
-    taken, kept = _agrees(dials, "right")
-    misled, _ = _agrees(dials, "wrong")
-    slips = dials.obedience * dials.residue
-    usable = (1 - dials.invalid) * (1 - dials.empty)
-    # the expert who looks back wants the other action where the night turned a low gauge
-    low = 1 - HIGH
-    turned = LOOKS_BACK * low * DELIVERY_RISK
-    against = _agrees(dials, "wrong")[1]
-    kept_told = (1 - turned) * kept + turned * against
-    leaks = LOOKS_BACK * DELIVERY_RISK * dials.obedience * dials.hidden_leak * usable
-    return {
-        ("opoi", "compliance"): taken,
-        ("opoi", "yield"): kept,
-        ("opoi", "residue_before"): slips,
-        ("opoi", "residue"): slips * usable / kept,
-        ("inferior", "compliance"): misled,
-        ("inferior", "sycophancy"): misled,
-        ("told", "hindsight_claims"): leaks / kept_told,
-        ("told", "yield"): kept_told,
-        ("told", "unreachable_targets"): turned * against / kept_told,
-    }
-
-
-def truths(dials: Persona) -> dict[Name, float]:
-    """Return what every figure with a dial should be."""
-    base = base_truths(dials) | claim_truths(dials)
-    return {("base", name): value for name, value in base.items()} | steered_truths(dials)
-
-
 # ---------------------------------------------------------------- what is measured
 
-EXPERTS = {"opoi": "careful", "inferior": "careful", "told": "reviewer"}
-STRATEGIES: Mapping[str, Strategy] = {
-    "opoi": OPOI(attempts=1),
-    "inferior": Inferior(attempts=1),
-    "told": OPOI(attempts=1, form="verdict+reason"),
+
+class Made(NamedTuple):
+    """How an arm is made."""
+
+    strategy: Strategy
+    expert: str = "careful"
+    level: str = "C0"
+
+
+STEERED = {
+    "opoi": Made(OPOI(attempts=1)),
+    "inferior": Made(Inferior(attempts=1)),
+    "told": Made(OPOI(attempts=1, form="verdict+reason"), expert="reviewer"),
+    "corrector": Made(OPCD(), expert="reviewer"),
+    **{f"opoi {level}": Made(OPOI(attempts=1), level=level) for level in ("C1", "C2", "C3")},
 }
+METRICS = {metric.name: metric for metric in STANDARD if isinstance(metric, RatioMetric | ExcessMetric)}
+RESAMPLES = 2_000
 
 
 def arms_of(dials: Persona, seed: int, n: int) -> dict[str, Arm]:
     """Run the pipeline in memory: unsteered arm, and the steered ones."""
     suite, model = load_suite("echo"), EchoModel(replace(dials, seed=seed))
-    groups: dict[str, list[Group]] = {name: [] for name in ("base", *EXPERTS)}
-    tidy = cleaner("C0", suite=suite, agent=lambda: model, tools=(), seed=seed)
+    groups: dict[str, list[Group]] = {name: [] for name in ("base", *STEERED)}
+    tidy = {
+        level: cleaner(level, suite=suite, agent=lambda: model, tools=(), seed=seed)
+        for level in {made.level: None for made in STEERED.values()}
+    }
     for scenario in suite.scenarios(n, seed):
         base = [rollout(scenario, suite, model, arm="base", run=run, seed=seed) for run in range(RUNS)]
         careful = suite.experts["careful"](scenario, base[0])
-        groups["base"].append(_group(scenario, careful, map(tidy, base)))
-        for arm, strategy in STRATEGIES.items():
+        groups["base"].append(_group(scenario, careful, map(tidy["C0"], base)))
+        for arm, (strategy, expert, level) in STEERED.items():
             cast = Cast(suite=suite, agent=model, corrector=model, arm=arm, seed=seed)
-            verdict = suite.experts[EXPERTS[arm]](scenario, base[0])
+            verdict = suite.experts[expert](scenario, base[0])
             case = partial(Case, scenario=scenario, base=base[0], verdict=verdict)
-            made = [tidy(trace) for run in range(RUNS) for trace in strategy(case(run=run), cast)]
-            groups[arm].append(_group(scenario, verdict, made))
+            written = (tidy[level](trace) for run in range(RUNS) for trace in strategy(case(run=run), cast))
+            groups[arm].append(_group(scenario, verdict, written))
     found: dict[str, Arm] = {}
     for name, listed in groups.items():
-        found[name] = Arm(name, lambda listed=listed: iter(listed), base=found.get("base"))  # type: ignore[misc]  # binds the list of this turn
+        found[name] = Arm(name, partial(iter, listed), base=found.get("base"))
     return found
 
 
-def _group(scenario: Scenario, verdict: Verdict, cleaned: Iterator[Cleaned] | list[Cleaned]) -> Group:
+def _group(scenario: Scenario, verdict: Verdict, cleaned: Iterator[Cleaned]) -> Group:
     return Group(scenario=scenario, verdict=verdict, cleaned=tuple(cleaned))
 
 
-def covered(persona: str, n: int, seed: int) -> dict[Name, bool]:
-    """Return for every figure with a dial whether its interval holds what was planted."""
-    dials = PERSONAS[persona]
-    metrics = {metric.name: metric for metric in STANDARD if isinstance(metric, RatioMetric)}
-    arms = arms_of(dials, seed, n)
-    suite = load_suite("echo")
-    found = {}
-    for (arm, name), truth in truths(dials).items():
-        measure = metrics[name].of(suite)(arms[arm], seed=seed, resamples=2_000)
-        if measure.low is not None and measure.high is not None:
-            found[arm, name] = measure.low - 1e-9 <= truth <= measure.high + 1e-9
+class Look(NamedTuple):
+    """One figure on one seed.
+
+    Attributes:
+        value: The figure.
+        holds: Whether its interval holds what was planted; of a certain figure, whether it is that.
+        squares: Sum over scenarios of the squared distance from the figure, what counts as its events.
+        fourths: The same of its fourth power.
+    """
+
+    value: float
+    holds: bool
+    squares: float
+    fourths: float
+
+
+def looked(persona: str, n: int, seed: int) -> dict[Name, Look]:
+    """Return for every figure with a dial what it is, and whether its interval holds what was planted."""
+    dials, suite = PERSONAS[persona], load_suite("echo")
+    wanted = truths(dials)
+    found: dict[Name, Look] = {}
+    for arm_name, arm in arms_of(dials, seed, n).items():
+        named = {name: truth for (where, name), truth in wanted.items() if where == arm_name}
+        for name, (measure, moments) in measured(arm, list(named), suite, seed).items():
+            value, truth = measure.value, named[name]
+            low, high = (value, value) if certain(name, truth) else (measure.low, measure.high)
+            if value is not None and low is not None and high is not None:
+                holds = low - CERTAIN <= truth <= high + CERTAIN
+                found[arm_name, name] = Look(value, holds, *moments)
     return found
 
 
+def certain(name: str, truth: float) -> bool:
+    """Return whether the dials leave nothing to chance."""
+    return name not in SIGNED and min(abs(truth), abs(1 - truth)) < CERTAIN
+
+
+Moments = tuple[float, float]
+"""Sums over scenarios of the second and the fourth power of what they add to the error of a figure."""
+
+
+def measured(arm: Arm, names: list[str], suite: Suite, seed: int) -> dict[str, tuple[Measure, Moments]]:
+    """Measure figures of an arm as `opoi report` does, with what counts as their events."""
+    chosen = [METRICS[name] for name in names]
+    ratios = [metric for metric in chosen if isinstance(metric, RatioMetric)]
+    columns = Columns(ratios)
+    count_arm(columns, arm, suite)
+    ids = sorted(columns.ids)
+    pairs = [on_grid(np.column_stack(columns.aligned(metric.name, ids))) for metric in ratios]
+    drawn = bootstrap_sums(np.hstack(pairs), bootstrap_stream(seed), affordable(RESAMPLES, len(ids)))
+    found = {}
+    for at, (metric, pair) in enumerate(zip(ratios, pairs, strict=True)):
+        sums = drawn[:, 2 * at], drawn[:, 2 * at + 1]
+        found[metric.name] = ratio_measure(pair[:, 0], pair[:, 1], sums, unit=metric.unit), _moments(pair)
+    for excess in (metric for metric in chosen if isinstance(metric, ExcessMetric)):
+        rarer = found[excess.more.name][1]  # fewer decisions are off the path than on it
+        found[excess.name] = excess.of(suite)(arm, seed=seed, resamples=RESAMPLES), rarer
+    return found
+
+
+def _moments(pair: Floats) -> Moments:
+    above, below = pair.sum(axis=0)
+    squares = (pair[:, 0] - (above / below if below else 0.0) * pair[:, 1]) ** 2
+    return float(squares.sum()), float((squares**2).sum())
+
+
 class Coverage(NamedTuple):
-    """How often the interval of a figure held what was planted."""
+    """How often the interval of a figure held what was planted.
+
+    Attributes:
+        few: Whether there are too few events for its interval to cover as often as it says.
+        certain: Whether the dials leave nothing to chance: then it has to be as planted each time.
+        z: How many standard errors the mean over seeds is from what was planted.
+    """
 
     persona: str
     arm: str
@@ -292,6 +209,9 @@ class Coverage(NamedTuple):
     truth: float
     seeds: int
     hits: int
+    few: bool
+    certain: bool
+    z: float
     p: float
     adjusted: float
 
@@ -300,36 +220,56 @@ def coverage(
     seeds: int, n: int, jobs: int = 1, personas: tuple[str, ...] = tuple(PERSONAS)
 ) -> list[Coverage]:
     """Measure all figures with dials on so many seeds each."""
-    from scipy.stats import binomtest
-
-    tallies: list[tuple[str, Name, float, int, int, float]] = []
+    rows: list[Coverage] = []
     with ProcessPoolExecutor(jobs) as pool:
         for persona in personas:
-            runs = list(pool.map(partial(covered, persona, n), range(seeds), chunksize=5))
+            runs = list(pool.map(partial(looked, persona, n), range(seeds), chunksize=5))
             for name, truth in truths(PERSONAS[persona]).items():
-                looked = [run[name] for run in runs if name in run]
-                if looked and min(abs(truth), abs(1 - truth)) > 1e-9:  # else it is certain
-                    hits = sum(looked)
-                    p = binomtest(hits, len(looked), 0.95).pvalue
-                    tallies.append((persona, name, truth, len(looked), hits, float(p)))
-    adjusted = holm([p for *_, p in tallies])
-    return [
-        Coverage(persona, *name, truth, count, hits, p, each)
-        for (persona, name, truth, count, hits, p), each in zip(tallies, adjusted, strict=True)
-    ]
+                looks = [run[name] for run in runs if name in run]
+                if looks:
+                    rows.append(_row(persona, name, truth, looks))
+    tested = [row for row in rows if _tested(row)]
+    adjusted = dict(zip(map(id, tested), holm([row.p for row in tested]), strict=True))
+    return [row._replace(adjusted=adjusted.get(id(row), row.p if row.certain else 1.0)) for row in rows]
+
+
+def _tested(row: Coverage) -> bool:
+    return not row.certain and not (row.few and METRICS[row.figure].unit != "share")
+
+
+def _row(persona: str, name: Name, truth: float, looks: Sequence[Look]) -> Coverage:
+    from scipy.stats import binomtest
+
+    seeds, hits = len(looks), sum(look.holds for look in looks)
+    squares, fourths = (sum(part) for part in zip(*(look[2:] for look in looks), strict=True))
+    few = squares**2 < FEW * seeds * fourths
+    sure = certain(name[1], truth)
+    p = binomtest(hits, seeds, 1 - LEVEL, alternative="less" if few else "two-sided").pvalue
+    values = np.array([look.value for look in looks])
+    spread = float(values.std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else 0.0
+    z = (float(values.mean()) - truth) / spread if spread else 0.0
+    chance = float(hits == seeds) if sure else float(p)
+    return Coverage(persona, *name, truth, seeds, hits, few, sure, z, chance, 1.0)
 
 
 def page(rows: Sequence[Coverage]) -> Iterator[str]:
     """Yield the lines of the table: a row for each figure, a column for each setting of the dials."""
-    found = {(row.persona, row.arm, row.figure): row for row in rows}
-    personas = [name for name in PERSONAS if any(row.persona == name for row in rows)]
+    shown = [row for row in rows if not row.certain]
+    found = {(row.persona, row.arm, row.figure): row for row in shown}
+    personas = [name for name in PERSONAS if any(row.persona == name for row in shown)]
     yield f"| arm | figure | {' | '.join(personas)} | least p (Holm) |"
     yield "|---|---|" + "---|" * (len(personas) + 1)
-    for arm, name in dict.fromkeys((row.arm, row.figure) for row in rows):
+    for arm, name in dict.fromkeys((row.arm, row.figure) for row in shown):
         here = [found.get((persona, arm, name)) for persona in personas]
-        cells = [f"{row.truth:.3f}: {100 * row.hits / row.seeds:.1f} %" if row else "" for row in here]
-        least = min(row.adjusted for row in here if row)
-        yield f"| {arm} | `{name}` | {' | '.join(cells)} | {least:.3f} |"
+        tested = [row.adjusted for row in here if row and _tested(row)]
+        least = f"{min(tested):.3f}" if tested else "-"
+        yield f"| {arm} | `{name}` | {' | '.join(map(_cell, here))} | {least} |"
+
+
+def _cell(row: Coverage | None) -> str:
+    if row is None:
+        return ""
+    return f"{row.truth:.3f}: {100 * row.hits / row.seeds:.1f} %{' *' if row.few else ''}"
 
 
 def write_page(mark: str, lines: Iterable[str]) -> None:
@@ -354,13 +294,16 @@ def arguments(doc: str) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print the table; status 1 where a figure does not cover as often as it says."""
+    """Print the table; status 1 where a figure covers more or less often than it says."""
     given = arguments(__doc__ or "")
     rows = coverage(given.seeds, given.n, given.jobs)
     print("\n".join(page(rows)))
     if given.write_docs:
         write_page("coverage", page(rows))
-    sys.exit(any(row.adjusted < LEVEL and row.hits < 0.95 * row.seeds for row in rows))
+    for row in rows:
+        if row.certain and row.p < LEVEL:
+            print(f"{row.persona}, {row.arm}: {row.figure} is not {row.truth:g} each time")
+    sys.exit(any(row.adjusted < LEVEL for row in rows))
 
 
 if __name__ == "__main__":

@@ -6,21 +6,25 @@ Two arms that differ in nothing but their random draws are compared as `opoi com
 for each seed:
 
 - `seeds`: OPOI against OPOI with other draws;
-- `corrector`: OPOI against a corrector that is the agent, in the agent's seat: with its prompt, its tools and
-the note.
+- `seat`: OPOI against OPOI whose agent is played by the corrector: with the agent's prompt, tools and note;
+- `corrector`: OPCD with a corrector model of its own against OPCD whose corrector is the agent.
 
 The p of every figure has to be at most x in at most a share x of the seeds, for every x: a permutation test
 of figures with few values is on the safe side, and never on the other one. Shown are the shares at or below
-1, 5, 10, 25 and 50 %, and the smallest p, over the x, of an exact one-sided binomial test of too many.
+1, 5, 10, 25 and 50 %, and the smallest p, over the x, of an exact one-sided binomial test of too many. For
+the pair `seeds` the p of the divergences of words are looked at, too: one arm is the base of the other.
+
+A figure that differs in fewer than half of the seeds of a pair says next to nothing there; how many these are
+stands below the table.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from coverage import LEVEL, arguments, write_page
@@ -29,16 +33,21 @@ from msgspec.structs import replace
 from opoi.cleaning.levels import cleaner
 from opoi.measures import RatioMetric, Seen
 from opoi.measures.figures.standard import STANDARD
+from opoi.measures.figures.vocabulary import bigram_js_excess, js_excess, mauve_lite, tool_js_excess
 from opoi.measures.paired.differences import differences
 from opoi.measures.paired.inference import Paired, holm
 from opoi.protocols import Cast, Strategy
 from opoi.registry import load_suite
 from opoi.rollout import rollout
+from opoi.strategies.opcd import OPCD
 from opoi.strategies.opoi import OPOI
-from opoi.types import Case, Group, Trace
+from opoi.types import Arm, Case, Group, Trace
 from opoi_envs.echo import EchoModel, Persona
 
 RUNS = 3
+OTHER = 1_000_003
+"""Sets the seed of a corrector of its own apart from that of every agent."""
+
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5)
 DIALS = Persona(
     obedience=0.8,
@@ -61,44 +70,84 @@ class InTheSeat(OPOI, frozen=True):
         yield from super().__call__(case, Cast(**{**_fields(cast), "agent": cast.corrector}))
 
 
-def _fields(cast: Cast) -> dict[str, object]:
+def _fields(cast: Cast) -> dict[str, Any]:
     return {name: getattr(cast, name) for name in cast.__struct_fields__}
 
 
-OPTIONS = {"attempts": 1, "form": "verdict+reason"}
-PAIRS: dict[str, dict[str, Strategy]] = {
-    "seeds": {"opoi": OPOI(**OPTIONS), "again": OPOI(**OPTIONS)},
-    "corrector": {"agent": OPOI(**OPTIONS), "seat": InTheSeat(**OPTIONS)},
+OPTIONS: dict[str, Any] = {"attempts": 1, "form": "verdict+reason"}
+OPCD_OPTIONS = OPCD(form="verdict+reason")
+
+
+class Side(NamedTuple):
+    """One side of a pair: a strategy, and whether its corrector is the agent or a model of its own."""
+
+    strategy: Strategy
+    own: bool = True
+
+
+PAIRS: dict[str, dict[str, Side]] = {
+    "seeds": {"opoi": Side(OPOI(**OPTIONS)), "again": Side(OPOI(**OPTIONS))},
+    "seat": {"agent": Side(OPOI(**OPTIONS)), "seat": Side(InTheSeat(**OPTIONS))},
+    "corrector": {"own": Side(OPCD_OPTIONS), "agent": Side(OPCD_OPTIONS, own=False)},
 }
-"""Strategies by arm; the name of an arm is part of the seed of its draws."""
+"""Sides by arm; the name of an arm is part of the seed of its draws."""
 
 METRICS = tuple(metric for metric in STANDARD if isinstance(metric, RatioMetric))
+WORDS = (js_excess, bigram_js_excess, tool_js_excess, mauve_lite)
+"""Figures of words with a p."""
+
+
+def sides_of(pair: str, n: int, seed: int) -> tuple[list[Group], dict[str, list[Group]]]:
+    """Return what the unsteered agent and both sides of a pair made of so many scenarios."""
+    suite, model = load_suite("echo"), EchoModel(replace(DIALS, seed=seed))
+    other = EchoModel(replace(DIALS, seed=seed + OTHER), name="stand-in/corrector")
+    tidy = cleaner("C0", suite=suite, agent=lambda: model, tools=(), seed=seed)
+    unsteered: list[Group] = []
+    made: dict[str, list[Group]] = {arm: [] for arm in PAIRS[pair]}
+    for scenario in suite.scenarios(n, seed):
+        base = [rollout(scenario, suite, model, arm="base", run=run, seed=seed) for run in range(RUNS)]
+        verdict = suite.experts["reviewer"](scenario, base[0])
+        group = partial(Group, scenario=scenario, verdict=verdict)
+        unsteered.append(group(cleaned=tuple(map(tidy, base))))
+        case = partial(Case, scenario=scenario, base=base[0], verdict=verdict)
+        for arm, (strategy, own) in PAIRS[pair].items():
+            corrector = other if own and pair == "corrector" else model
+            cast = Cast(suite=suite, agent=model, corrector=corrector, arm=arm, seed=seed)
+            traces = (tidy(trace) for run in range(RUNS) for trace in strategy(case(run=run), cast))
+            made[arm].append(group(cleaned=tuple(traces)))
+    return unsteered, made
 
 
 def p_values(pair: str, n: int, seed: int) -> dict[str, float]:
     """Return p of every figure by name, 1 where the arms do not differ in it."""
-    dials = replace(DIALS, seed=seed)
-    suite, model, corrector = load_suite("echo"), EchoModel(dials), EchoModel(dials)
-    tidy = cleaner("C0", suite=suite, agent=lambda: model, tools=(), seed=seed)
+    suite = load_suite("echo")
+    unsteered, made = sides_of(pair, n, seed)
     parts: dict[str, list[tuple[float, float, float, float]]] = {metric.name: [] for metric in METRICS}
-    for scenario in suite.scenarios(n, seed):
-        base = rollout(scenario, suite, model, arm="base", run=0, seed=seed)
-        verdict = suite.experts["reviewer"](scenario, base)
-        sides = []
-        for arm, strategy in PAIRS[pair].items():
-            cast = Cast(suite=suite, agent=model, corrector=corrector, arm=arm, seed=seed)
-            case = partial(Case, scenario=scenario, base=base, verdict=verdict)
-            made = tuple(tidy(trace) for run in range(RUNS) for trace in strategy(case(run=run), cast))
-            sides.append(Seen(Group(scenario=scenario, verdict=verdict, cleaned=made), suite))
+    for base, *both in zip(unsteered, *made.values(), strict=True):
+        alone = Seen(base, suite)
+        one, two = (Seen(group, suite, alone) for group in both)
         for metric in METRICS:
-            parts[metric.name].append((*metric.count(sides[0]), *metric.count(sides[1])))
-    figures = {name: Paired(*map(np.array, zip(*rows, strict=True))) for name, rows in parts.items()}
-    found = differences(figures, seed=seed, resamples=2_000)
-    return {
+            parts[metric.name].append((*metric.count(one), *metric.count(two)))
+    figures = {name: _paired(rows) for name, rows in parts.items()}
+    found = {
         name: each.p if each.p is not None and each.differing else 1.0
-        for name, each in found.items()
+        for name, each in differences(figures, seed=seed, resamples=2_000).items()
         if each.difference is not None
     }
+    return found | (word_ps(made, seed) if pair == "seeds" else {})
+
+
+def _paired(rows: Sequence[tuple[float, float, float, float]]) -> Paired:
+    table = np.array(rows, dtype=np.float64)
+    return Paired(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+
+
+def word_ps(made: Mapping[str, list[Group]], seed: int) -> dict[str, float]:
+    """Return p of the figures that compare the words of the second arm with those of the first."""
+    (first, groups), (second, others) = made.items()
+    arm = Arm(second, partial(iter, others), base=Arm(first, partial(iter, groups)))
+    measures = {metric.name: metric(arm, seed=seed, resamples=1) for metric in WORDS}
+    return {name: measure.p for name, measure in measures.items() if measure.p is not None}
 
 
 class Null(NamedTuple):
@@ -112,49 +161,69 @@ class Null(NamedTuple):
     adjusted: float
 
 
-def nulls(seeds: int, n: int, jobs: int = 1, pairs: tuple[str, ...] = tuple(PAIRS)) -> list[Null]:
-    """Compare arms without a difference on so many seeds each."""
-    from scipy.stats import binom
+class Nulls(NamedTuple):
+    """What was found, and the names of the figures, by pair, that differ too seldom to be shown."""
 
-    tallies: list[tuple[str, str, int, tuple[float, ...], float]] = []
+    rows: list[Null]
+    left_out: dict[str, list[str]]
+
+
+def nulls(seeds: int, n: int, jobs: int = 1, pairs: tuple[str, ...] = tuple(PAIRS)) -> Nulls:
+    """Compare arms without a difference on so many seeds each."""
+    tallies: list[Null] = []
+    left_out: dict[str, list[str]] = {}
     with ProcessPoolExecutor(jobs) as pool:
         for pair in pairs:
             runs = list(pool.map(partial(p_values, pair, n), range(seeds), chunksize=5))
-            for metric in METRICS:
-                found = [run[metric.name] for run in runs if metric.name in run]
-                if sum(p < 1 for p in found) < seeds / 2:  # nothing that could differ
-                    continue
-                hits = [sum(p <= level for p in found) for level in LEVELS]
-                worst = min(
-                    float(binom.sf(hit - 1, len(found), level))
-                    for hit, level in zip(hits, LEVELS, strict=True)
-                )
-                shares = tuple(hit / len(found) for hit in hits)
-                tallies.append((pair, metric.name, len(found), shares, min(1.0, len(LEVELS) * worst)))
-    adjusted = holm([p for *_, p in tallies])
-    return [Null(*row, each) for row, each in zip(tallies, adjusted, strict=True)]
+            left_out[pair] = []
+            for name in (metric.name for metric in (*METRICS, *WORDS)):
+                found = [run[name] for run in runs if name in run]
+                if sum(p < 1 for p in found) >= seeds / 2:
+                    tallies.append(_null(pair, name, found))
+                elif found:
+                    left_out[pair].append(name)
+    adjusted = holm([row.p for row in tallies])
+    rows = [row._replace(adjusted=each) for row, each in zip(tallies, adjusted, strict=True)]
+    return Nulls(rows, left_out)
 
 
-def page(rows: Sequence[Null]) -> Iterator[str]:
-    """Yield the lines of the table for people: a row for each figure, both pairs in each cell."""
+def _null(pair: str, name: str, found: Sequence[float]) -> Null:
+    from scipy.stats import binom
+
+    hits = [sum(p <= level for p in found) for level in LEVELS]
+    worst = min(float(binom.sf(hit - 1, len(found), level)) for hit, level in zip(hits, LEVELS, strict=True))
+    shares = tuple(hit / len(found) for hit in hits)
+    return Null(pair, name, len(found), shares, min(1.0, len(LEVELS) * worst), 1.0)
+
+
+def page(found: Nulls) -> Iterator[str]:
+    """Yield the lines of the table for people: a row for each figure, all pairs in each cell."""
+    rows, pairs = found.rows, tuple(found.left_out)
     yield f"| figure | {' | '.join(f'p <= {level:g}' for level in LEVELS)} | least p (Holm) |"
     yield "|---|" + "---|" * (len(LEVELS) + 1)
     for name in dict.fromkeys(row.figure for row in rows):
-        here = [row for row in rows if row.figure == name]
-        cells = [
-            " / ".join(f"{100 * row.shares[at]:.1f}" for row in here) + " %" for at in range(len(LEVELS))
-        ]
-        yield f"| `{name}` | {' | '.join(cells)} | {min(row.adjusted for row in here):.3f} |"
+        here = {row.pair: row for row in rows if row.figure == name}
+        cells = [" / ".join(_cell(here.get(pair), at) for pair in pairs) + " %" for at in range(len(LEVELS))]
+        yield f"| `{name}` | {' | '.join(cells)} | {min(row.adjusted for row in here.values()):.3f} |"
+    counts = " / ".join(str(len(names)) for names in found.left_out.values())
+    yield ""
+    named = " / ".join(f"`{pair}`" for pair in pairs)
+    yield f"Cells: {named}, a dash where a figure is left out or has no value."
+    yield f"Left out, as they differ in fewer than half of the seeds: {counts} figures."
+
+
+def _cell(row: Null | None, at: int) -> str:
+    return "-" if row is None else f"{100 * row.shares[at]:.1f}"
 
 
 def main() -> None:
     """Print the table; status 1 where a figure is found to differ too often."""
     given = arguments(__doc__ or "")
-    rows = nulls(given.seeds, given.n, given.jobs)
-    print("\n".join(page(rows)))
+    found = nulls(given.seeds, given.n, given.jobs)
+    print("\n".join(page(found)))
     if given.write_docs:
-        write_page("nulls", page(rows))
-    sys.exit(any(row.adjusted < LEVEL for row in rows))
+        write_page("nulls", page(found))
+    sys.exit(any(row.adjusted < LEVEL for row in found.rows))
 
 
 if __name__ == "__main__":

@@ -514,7 +514,7 @@ def test_the_table_defines_every_figure_and_shows_it() -> None:
     table = scorers_table(found)
     assert len(table.rows) == len(found.rows)
     assert {len(row) for row in table.rows} == {len(table.columns)}
-    assert [text for _, text in table.legend] == list(FIGURES.values())
+    assert table.legend == tuple((told.title, told.formula) for told in FIGURES.values())
     cells = dict(zip(table.columns, table.rows[-1], strict=True))
     assert cells["LLR per token"].text == "-0.375"
     assert cells["gap closed, log"].text.endswith("%")

@@ -475,4 +475,4 @@ def test_progress_is_told_about_every_arm():
     "name", ["accuracy_expert", "accuracy_observable", "accuracy_hindsight", "schema_valid"]
 )
 def test_definitions_say_that_what_the_endpoint_failed_is_left_out(name):
-    assert "traces that the endpoint did not fail" in METRICS[name].definition.formula
+    assert "attempts that the endpoint did not fail" in METRICS[name].definition.formula

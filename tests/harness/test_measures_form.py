@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from opoi.measures.figures import form
 from opoi.measures.figures.schemas import enums_hold
+from opoi.rollout import rollout
 from opoi.types import Arm, Cleaned, Decision, Group, Message, Scenario, StopReason, Trace, Truth
+from opoi_envs.echo import EchoModel, Persona, suite
 
 TRUTH = Truth(expected={}, realised={}, observable_actions=(), hindsight_actions=())
 VALID = {"action": "open", "entity": "v1", "reasoning": "why"}
@@ -137,7 +139,7 @@ def test_a_value_outside_the_choices_is_counted_and_other_faults_are_not(echo):
         "no answer",
     ]
     found = measure("enum_valid", echo, [group("s", *answers)])
-    assert found.value == pytest.approx(2 / 3)
+    assert found.value == 2 / 4
 
 
 SCHEMAS = [
@@ -195,3 +197,72 @@ def test_the_suites_actions_are_choices_and_their_relabelling_is_not(name, reque
         assert enums_hold(value, suite.decision_schema)
         assert choices_hold(value, suite.decision_schema)
         assert not enums_hold({"action": action.upper()}, suite.decision_schema)
+
+
+# ---------------------------------------------------------------- broken JSON
+
+
+def stand_in(dials, case=0):
+    """Return what the stand-in of the suite answers in a scenario."""
+    scenario = list(suite.scenarios(case + 1, 3))[case]
+    return rollout(scenario, suite, EchoModel(Persona(**dials)), arm="x", run=0, seed=case)
+
+
+def traces(*made):
+    return [
+        Group(
+            scenario=next(suite.scenarios(1, 0)),
+            cleaned=tuple(Cleaned(trace=trace, level="none") for trace in made),
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", ["json_valid", "enum_valid"])
+def test_answers_that_the_stand_in_broke_are_not_valid_whatever_they_cite(echo, name):
+    for vague in (0.0, 1.0):
+        broken = [stand_in({"invalid": 1.0, "vague": vague}, case) for case in range(4)]
+        assert all(('"citations": [{' in trace.messages[-1].content) != vague for trace in broken)
+        assert measure(name, echo, traces(*broken)).value == 0
+
+
+@pytest.mark.parametrize("name", ["json_valid", "enum_valid"])
+def test_as_many_answers_are_valid_as_the_stand_in_does_not_break(echo, name):
+    made = [stand_in({"invalid": 0.3, "vague": 0.3}, case) for case in range(40)]
+    right = sum(trace.messages[-1].content.endswith("}") for trace in made)
+    assert 0 < right < len(made)
+    assert measure(name, echo, traces(*made)).value == pytest.approx(right / len(made))
+
+
+def test_the_keys_of_a_citation_in_a_broken_answer_are_not_those_of_a_decision(echo):
+    whole = text(**VALID, citations=[CITED])
+    base = [group("s", whole[:-1], whole[:-1], arm="base")]
+    assert measure("keys_in_order", echo, [group("s", whole[:-1])], base).value is None
+    base = [group("s", whole, arm="base")]
+    assert measure("keys_in_order", echo, [group("s", whole[:-1], whole)], base).value == 0.5
+
+
+CITED = {"metric": "pressure", "value": 3}
+NESTED = text(**VALID, citations=[CITED, {**CITED, "note": 'a "quoted" {} brace'}], limits={})
+
+
+@given(st.integers(1, len(NESTED) - 1), st.sampled_from(["", "So:\n", "```json\n", 'I write {"this and ']))
+def test_no_beginning_of_an_answer_is_valid_wherever_it_is_cut(echo, cut, before):
+    for name in ("json_valid", "enum_valid"):
+        assert measure(name, echo, [group("s", before + NESTED[:cut])]).value == 0
+        assert measure(name, echo, [group("s", before + NESTED)]).value == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "share"),
+    [
+        (NESTED.replace('"open"', "open"), 0),
+        (NESTED.replace('"open"', "open")[:-1], 0),
+        (text() + NESTED[:-1], 0),
+        (f'Use {{"braces" here}}: {NESTED}', 1),
+        (NESTED.replace('"open"', "open") + text(), 1),
+        ('{"note": "an empty {} object', 0),
+        ('{"note": "an empty {} object", oops}', 0),
+    ],
+)
+def test_an_object_within_a_broken_one_is_no_answer_and_one_after_it_is(echo, answer, share):
+    assert measure("json_valid", echo, [group("s", answer)]).value == share

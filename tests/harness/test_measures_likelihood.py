@@ -1,15 +1,26 @@
 """Confidence and off-policyness as figures of an arm, against the plain functions and by hand."""
 
 import math
+from contextlib import closing
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
-from opoi.measures import Seen
+from opoi.measures import Results, Seen
 from opoi.measures.figures import likelihood
+from opoi.models.served.quirks import PROFILES
+from opoi.models.served.server import running
+from opoi.pipeline import carry_out
 from opoi.registry import load_suite
+from opoi.run import Run
+from opoi.settings import merge
+from opoi.stages.arms import arms_of
+from opoi.stages.common import trace_files
+from opoi.store import encode, read
 from opoi.types import (
     Arm,
     Cleaned,
@@ -108,3 +119,66 @@ def test_an_arm_that_kept_nothing_needs_nothing():
     nothing = Group(scenario=SCENARIO)
     measure = likelihood.forced_logprob.of(ECHO)(Arm("x", lambda: iter([nothing])))
     assert measure.note == "nothing to measure"
+
+
+# ---------------------------------------------------------------- the first scorer of the run
+
+
+def test_where_the_first_scorer_of_the_run_left_a_scenario_out_no_other_one_steps_in():
+    both = structs.replace(group([[-1.0] * len(WORDS)], scorers=("first", "second")), reference="first")
+    left = structs.replace(both, scores=tuple(each for each in both.scores if each.scorer == "second"))
+    turned = structs.replace(both, scores=both.scores[::-1])
+    for name in likelihood.__all__:
+        if name.startswith("forced"):
+            count = getattr(likelihood, name).count
+            assert count(Seen(left, ECHO)) == (0, 0)
+            assert count(Seen(turned, ECHO)) == count(Seen(both, ECHO)) != (0, 0)
+
+
+def run_of(folder, url, **values):
+    """Carry out a small run up to its scores."""
+    changes = {"suite": "echo", "n": 4, "runs": 1, "resamples": 100, "strategies": ["opcd"], "model": url}
+    with closing(Run.create(folder, merge({}, {**changes, "model_name": "one", **values}))) as run:
+        carry_out(run, ("scenarios", "rollout", "review", "generate", "clean", "score"))
+    return run
+
+
+def measured(folder, **values):
+    """Measure a run, and return the figures of its unsteered arm."""
+    with closing(Run.open(folder, values)) as run:
+        carry_out(run, ("measure",))
+    return msgspec.json.decode((folder / "measures.json").read_bytes(), type=Results).arms[0].measures
+
+
+def test_a_run_whose_first_scorer_lacks_a_line_or_a_file_has_no_figure_from_the_second(tmp_path):
+    with running(ECHO.stand_in(), name="one") as url, running(ECHO.stand_in(), name="two") as other:
+        run = run_of(tmp_path / "r", url, scorers=["one", f"two@{other}"])
+    file = tmp_path / "r/scores/one.base.jsonl"
+    whole = likelihood.forced_logprob.of(ECHO)(arms_of(run)[0], resamples=50)
+    assert whole.n == 4
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[1:]))
+    assert {group.reference for group in arms_of(run)[0].groups()} == {"one"}
+    assert likelihood.forced_logprob.of(ECHO)(arms_of(run)[0], resamples=50).n == 3
+    file.unlink()
+    assert likelihood.forced_logprob.of(ECHO)(arms_of(run)[0], resamples=50).note == "needs T2"
+
+
+def test_what_was_switched_off_is_not_said_to_be_beyond_the_endpoint(tmp_path):
+    with running(ECHO.stand_in(), name="one") as url:
+        run_of(tmp_path / "r", url, scorers=["none"], endpoint={"logprobs": "off"})
+    found = measured(tmp_path / "r")
+    assert found["forced_p"].note == "not scored (--scorers none)"
+    assert found["own_logprob"].note == "not asked for (--logprobs off)"
+
+
+def test_an_endpoint_that_cannot_score_and_one_that_failed_are_told_apart(tmp_path):
+    with running(ECHO.stand_in(), name="one", quirks=PROFILES["llama.cpp"]) as url:
+        run_of(tmp_path / "cannot", url)
+    assert measured(tmp_path / "cannot")["forced_p"].note == "needs T2"
+    with running(ECHO.stand_in(), name="one") as url:
+        run = run_of(tmp_path / "failed", url)
+    for arm, _ in trace_files(run):
+        file = tmp_path / f"failed/scores/one.{arm}.jsonl"
+        lines = [structs.replace(each, texts=(), failure="busy") for each in read(file, Scored)]
+        file.write_bytes(b"".join(encode(each) + b"\n" for each in lines))
+    assert measured(tmp_path / "failed")["forced_p"].note == "not scored: the scorer gave no figures"

@@ -1,6 +1,7 @@
 """Bootstrap, Wilson interval and ratio figures against scipy, brute force and simulation."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -185,6 +186,65 @@ def test_the_interval_of_many_scenarios_agrees_with_scipys_bca():
     assert ours.low == pytest.approx(theirs.low, abs=0.05 * width)
     assert ours.high == pytest.approx(theirs.high, abs=0.05 * width)
     assert ours.n == 300
+
+
+skewed = (
+    st.sampled_from([4, 5, 8, 10])
+    .flatmap(lambda n: st.lists(st.integers(0, 6).map(lambda power: 3**power), min_size=n, max_size=n))
+    .filter(lambda values: len({*values}) > 1)
+)
+"""Few scenarios, few of them much above the others, with a mean of few digits."""
+
+
+def scipys_bca(statistic, parts, samples):
+    """Return what scipy makes of the very same resamples, at the levels that Student's t widens them to."""
+    n = len(parts[0])
+    reach = math.sqrt(n / (n - 1)) * stats.t.ppf(0.975, n - 1)
+    found = stats.bootstrap(
+        parts,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=0,
+        bootstrap_result=SimpleNamespace(bootstrap_distribution=samples),
+        method="BCa",
+        confidence_level=1 - 2 * stats.norm.cdf(-reach),
+    )
+    return found.confidence_interval
+
+
+def assert_scipys_bca(values, seed):
+    """Compare the interval of a mean; there the acceleration by linearisation is that of the jackknife."""
+    above = np.array(values, dtype=float)
+    below = np.ones_like(above)
+    sums = bootstrap_sums(np.column_stack([above, below]), Stream(seed, "t"), 2_000)
+    ours = ratio_measure(above, below, (sums[:, 0], sums[:, 1]), unit="count")
+    theirs = scipys_bca(np.mean, (above,), sums[:, 0] / sums[:, 1])
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), rel=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(skewed, st.integers(0, 2**31))
+def test_the_interval_of_a_few_skewed_scenarios_is_scipys_bca_of_the_same_resamples(values, seed):
+    assert_scipys_bca(values, seed)
+
+
+@pytest.mark.parametrize("values", [(1, 1, 1, 1, 1, 3), (0, 0, 0, 1, 2, 1, 9), (1, 2, 10)])
+def test_resamples_that_equal_an_estimate_of_many_digits_count_as_equal(values):
+    """Half of them lie below it, as for every other estimate: here it is 4/3, 13/7 and 13/3."""
+    assert_scipys_bca(values, 0)
+
+
+def test_the_interval_of_a_skewed_ratio_of_few_scenarios_is_near_scipys_bca_of_the_same_resamples():
+    above = np.array([0.0, 1.0, 0.0, 2.0, 1.0, 0.0, 40.0, 1.0, 0.0, 3.0, 0.0, 1.0])
+    below = np.array([2.0, 3.0, 2.0, 3.0, 1.0, 2.0, 4.0, 3.0, 2.0, 3.0, 1.0, 2.0])
+    sums = bootstrap_sums(np.column_stack([above, below]), Stream(5, "t"), 20_000)
+    ours = ratio_measure(above, below, (sums[:, 0], sums[:, 1]), unit="count")
+    samples = sums[:, 0] / sums[:, 1]
+    theirs = scipys_bca(lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis), (above, below), samples)
+    plain = percentile_interval(samples, len(above))
+    assert ours.low == pytest.approx(theirs.low, abs=0.2 * (theirs.low - plain[0]))
+    assert ours.high == pytest.approx(theirs.high, abs=0.2 * (theirs.high - plain[1]))
 
 
 def test_the_interval_covers_the_true_share_about_95_times_in_100():

@@ -229,7 +229,7 @@ def test_every_percentage_has_its_definition_in_the_same_table():
         heads = [*table.columns[1:], *(row[0].text for row in table.rows)]
         figures = [head for head in heads if head.replace(" ", "_") in UNITS]
         if table.title == "Confidence":
-            figures = list(table.columns[2:])
+            figures = list(table.columns[1:])
         assert [name for name, _ in table.legend] == figures
     for text in (re.sub(r"\s+", "", printed(100)), re.sub(r"\s+", "", page())):
         assert all(f"{name}/all" in text for name in UNITS)

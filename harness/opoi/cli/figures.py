@@ -17,12 +17,12 @@ __all__ = ["figures"]
 def figures(*, names: tuple[str, ...], markdown: bool) -> None:
     """Say what figures mean: formula, unit, range, source, what they need, when not to use them.
 
-    Without a NAME, all figures that a run has.
+    Without a NAME, all figures that reports and comparisons print.
     """
-    from opoi.measures.figures.standard import STANDARD
+    from opoi.measures.catalogue import catalogue
     from opoi.report.definitions import definition_lines, definition_markdown
 
-    known = {metric.name: metric.definition for metric in STANDARD}
+    known = catalogue()
     for name in names:
         if name not in known:
             raise UnknownNameError("figure", name, known)

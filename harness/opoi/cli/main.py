@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code if isinstance(error, OpoiError) else 1)
 
 
-_RESUME = "\nstopped; what is finished is kept: go on with --resume --out DIR"
+_RESUME = "\nstopped; what is finished is kept: opoi run --resume --out DIR goes on"
 _READERS = ("leaks", "rules", "probe", "agree", "power", "compare")
 _STOPPED = dict.fromkeys(_READERS, "\nstopped; nothing was written") | {
     "leaderboard": leaderboard.STOPPED,

@@ -77,7 +77,14 @@ def agreement(
 
 
 def cohen_kappa(one: Sequence[str], other: Sequence[str]) -> float | None:
-    """Return the agreement of two raters beyond chance (Cohen 1960); None where chance is 1.
+    """Return the agreement of two raters beyond chance; None where chance is 1.
+
+    Formula: (p_agree - p_chance) / (1 - p_chance), p_chance from the raters' own shares of labels
+    Unit: x
+    Range: -1 to 1; 0 by chance
+    Source: Cohen 1960
+    Needs: T0
+    Not for: labels of which one is nearly always right: chance is then near 1, and kappa jumps
 
     Args:
         one: Labels of the first rater.
@@ -91,7 +98,14 @@ def cohen_kappa(one: Sequence[str], other: Sequence[str]) -> float | None:
 
 
 def fleiss_kappa(labels: Mapping[str, Sequence[str]]) -> float | None:
-    """Return the agreement of several raters beyond chance (Fleiss 1971); None where chance is 1.
+    """Return the agreement of several raters beyond chance; None where chance is 1.
+
+    Formula: (mean share of agreeing pairs - p_chance) / (1 - p_chance), p_chance from all labels together
+    Unit: x
+    Range: below 0 to 1; 0 by chance
+    Source: Fleiss 1971
+    Needs: T0
+    Not for: as Cohen's
 
     Args:
         labels: Labels by rater, case by case; at least two raters.

@@ -22,7 +22,7 @@ from typing import Any
 from msgspec import Struct
 
 from opoi.errors import PluginError
-from opoi.measures.results import Definition
+from opoi.measures.definition import Definition
 from opoi.types import Tier
 
 __all__ = ["KEYS", "UNITS", "Described", "define"]
@@ -32,6 +32,7 @@ KEYS = ("Formula", "Unit", "Range", "Source", "Needs", "Not for")
 
 UNITS = ("share", "count", "bits", "nats", "x", "utility")
 
+_ENDS = ("Args:", "Returns:", "Raises:")
 _LINE = re.compile(rf"^({'|'.join(KEYS)}):\s*(.*)$")
 
 
@@ -107,6 +108,8 @@ def _sections(text: str) -> dict[str, str]:
     key = ""
     for line in text.splitlines():
         head = _LINE.match(line)
+        if line in _ENDS:
+            break
         if head:
             key = head[1]
             found[key] = [head[2]]

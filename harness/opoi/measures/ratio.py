@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from opoi.errors import ArtefactError
+from opoi.errors import ArtefactError, PluginError
 from opoi.intervals import Floats
 from opoi.measures.define import Described, define
 from opoi.measures.seen import Seen
@@ -29,9 +29,11 @@ __all__ = [
     "Pair",
     "RatioMetric",
     "bootstrap_stream",
+    "check_share",
     "figure",
     "matched",
     "missing",
+    "seen_of",
 ]
 
 Pair = tuple[float, float]
@@ -39,6 +41,9 @@ Pair = tuple[float, float]
 
 NO_TEXT = "no text"
 """Why a policy row lacks the figures that read traces."""
+
+_SLACK = 1e-9
+"""How far a share may be out of its range by rounding, in units of the denominator or of 1."""
 
 
 class RatioMetric(Described, frozen=True, eq=False):
@@ -64,8 +69,9 @@ class RatioMetric(Described, frozen=True, eq=False):
             return Measure(value=None, note=NO_TEXT)
         columns = Columns([self])
         for group, base in matched(arm):
-            columns.add(_seen(group, base, self.suite), where=arm.name)
+            columns.add(seen_of(group, base, self.suite), where=arm.name)
         ids = sorted(columns.ids)
+        check_share(self, ids, *columns.aligned(self.name, ids))
         above, below = (on_grid(part[:, None]) for part in columns.aligned(self.name, ids))
         sums = None
         if self.unit != "share":
@@ -76,7 +82,8 @@ class RatioMetric(Described, frozen=True, eq=False):
         return missing(found, self.needs) if columns.kept else found
 
 
-def _seen(group: Group, base: Group | None, suite: Suite | None) -> Seen:
+def seen_of(group: Group, base: Group | None, suite: Suite | None) -> Seen:
+    """Return what figures read of a group with that of its base arm."""
     return Seen(group, suite, base=None if base is None else Seen(base, suite))
 
 
@@ -103,6 +110,32 @@ def figure(title: str, *, policies: bool = False) -> Callable[[Callable[[Seen], 
         return RatioMetric(count.__name__.rstrip("_"), define(count, title, parts=True), count, policies)
 
     return wrap
+
+
+def check_share(metric: RatioMetric, ids: Sequence[str], above: Floats, below: Floats) -> None:
+    """Check that a figure that calls itself a share is one in every scenario.
+
+    Args:
+        metric: The figure.
+        ids: The scenarios.
+        above: Its numerator in each of them.
+        below: Its denominator.
+
+    Raises:
+        opoi.errors.PluginError: A numerator, or a denominator, is below 0 or not finite, or the numerator is
+            above the denominator.
+    """
+    if metric.unit != "share":
+        return
+    slack = _SLACK * np.maximum(1.0, np.abs(below))
+    wrong = np.flatnonzero(~((above >= -slack) & (above <= below + slack) & np.isfinite(below)))
+    if wrong.size:
+        first = int(wrong[0])
+        raise PluginError(
+            f"the figure {metric.name!r} is no share: {above[first]:g} of {below[first]:g} in {ids[first]!r}",
+            why="a share lies in 0..1, and a figure without `Unit:` in its docstring is one",
+            fix="say `Unit: count`, or `Unit: x`, in its docstring, or mend what it counts",
+        )
 
 
 def missing(measure: Measure, needs: Tier) -> Measure:
@@ -167,7 +200,15 @@ class Columns:
         Raises:
             opoi.errors.ArtefactError: The scenario was counted before.
         """
-        name = seen.scenario.id
+        self._name(seen.scenario.id, where)
+        self.kept += len(seen.kept)
+        for metric in self.metrics:
+            above, below = metric.count(seen)
+            self._above[metric.name].append(above)
+            self._below[metric.name].append(below)
+
+    def _name(self, name: str, where: str) -> None:
+        """Give a scenario the next place."""
         if name in self.ids:
             raise ArtefactError(
                 f"arm {where!r} has scenario {name!r} twice",
@@ -175,11 +216,6 @@ class Columns:
                 fix="give every scenario of a run an id of its own",
             )
         self.ids[name] = len(self.ids)
-        self.kept += len(seen.kept)
-        for metric in self.metrics:
-            above, below = metric.count(seen)
-            self._above[metric.name].append(above)
-            self._below[metric.name].append(below)
 
     def packed(self) -> Packed:
         """Return what was counted, for another process."""
@@ -190,11 +226,15 @@ class Columns:
             below={name: values.tobytes() for name, values in self._below.items()},
         )
 
-    def take(self, parts: Iterable[Packed]) -> None:
-        """Add what other processes counted, each of other scenarios."""
+    def take(self, parts: Iterable[Packed], *, where: str) -> None:
+        """Add what other processes counted, each of other scenarios.
+
+        Raises:
+            opoi.errors.ArtefactError: A scenario was counted before.
+        """
         for part in parts:
             for name in part.ids:
-                self.ids[name] = len(self.ids)
+                self._name(name, where)
             self.kept += part.kept
             for metric in self.metrics:
                 self._above[metric.name].frombytes(part.above[metric.name])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from opoi.errors import UsageError
+from opoi.measures.excess import ExcessMetric
 from opoi.measures.figures.common import accuracy_observable_common, js_excess_common
 from opoi.measures.figures.standard import STANDARD
 from opoi.measures.figures.vocabulary import VocabularyMetric
@@ -122,6 +123,8 @@ def count_part(arms: Sequence[Arm], *, suite: Suite, seed: int) -> dict[str, Pac
 def _figure(metric: Metric, table: Table, walk: Walk) -> Measure:
     if isinstance(metric, RatioMetric):
         return table.ratio(walk, metric)
+    if isinstance(metric, ExcessMetric):
+        return table.excess(walk, metric)
     if isinstance(metric, VocabularyMetric):
         return table.vocabulary(walk, metric)
     return metric(walk.arm) if walk.arm.kind == "data" else Measure(value=None, note=NO_TEXT)

@@ -147,8 +147,11 @@ def share_interval(numerators: Floats, denominators: Floats) -> tuple[float, flo
 
     Wilson's interval with `n` in the place of the number of trials and Student's quantile in the place of the
     normal one: `n = p(1-p) / v`, where v is the variance of the ratio by linearisation, with scenarios as
-    clusters. Without variation between scenarios their number stands for n. Source: Korn and Graubard 1998
-    and Dean and Pagano 2015 on intervals of shares from clustered samples; Wilson 1927.
+    clusters. Where all scenarios have the very same share, 0 and 1 included, nothing tells how much they
+    would vary, and their number stands for n: on the safe side, and wider than where they hardly differ.
+    n has no upper bound: means of shares, as of runs that agree, vary less than what is 0 or 1.
+    Source: Korn and Graubard 1998 and Dean and Pagano 2015 on intervals of shares from clustered samples;
+    Wilson 1927.
 
     Args:
         numerators: One per scenario.
@@ -176,14 +179,19 @@ def measure_of(
         note: What else to say.
         skew: Acceleration of the estimate, for an interval that is corrected for bias and skewness.
     """
-    value = rounded(value)
+    shown = rounded(value)
     if n < 2 or samples is None:
-        return Measure(value=value, n=n, note=note or (NOTE_ONE if n < 2 else ""))
+        return Measure(value=shown, n=n, note=note or (NOTE_ONE if n < 2 else ""))
     interval = percentile_interval(samples, n, None if skew is None else (value, skew))
     if interval is None:
-        return Measure(value=value, n=n, note=note)
+        return Measure(value=shown, n=n, note=note)
     low, high = map(rounded, interval)
-    return Measure(value=value, low=low, high=high, n=n, note=note)
+    if low == high:  # resamples of scenarios that are alike are alike
+        most = f"{100 * (1 - 0.05 ** (1 / n)):.2g} %"
+        note = "; ".join(
+            filter(None, (note, f"alike in all {n} scenarios: 95 % sure that under {most} differ"))
+        )
+    return Measure(value=shown, low=low, high=high, n=n, note=note)
 
 
 def _skew(numerators: Floats, denominators: Floats, value: float) -> float:

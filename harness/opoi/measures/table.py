@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from opoi.intervals import Floats
+from opoi.measures.excess import ExcessMetric, excess_measure
 from opoi.measures.figures.common import accuracy_observable_common, js_excess_common
 from opoi.measures.figures.vocabulary import WIDTH, Comparison, VocabularyMetric, vocabulary_stream
-from opoi.measures.ratio import NO_TEXT, Pair, RatioMetric, bootstrap_stream, missing
+from opoi.measures.ratio import NO_TEXT, Pair, RatioMetric, bootstrap_stream, check_share, missing
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
 from opoi.measures.walks import Walk, can
 from opoi.types import Measure
@@ -42,7 +43,8 @@ class Table:
                 self._place[id(walk), name] = width
                 width += block.shape[1]
                 parts.append(block)
-        self._columns = on_grid(np.hstack(parts))
+        self._raw = np.hstack(parts)
+        self._columns = on_grid(self._raw)
         self._sums = bootstrap_sums(self._columns, bootstrap_stream(seed), self.resamples)
         self._comparisons: dict[tuple[int, bool], Comparison] = {}
 
@@ -59,6 +61,7 @@ class Table:
         if not can(metric, walk.arm):
             return Measure(value=None, note=NO_TEXT)
         at = self._place[id(walk), metric.name]
+        check_share(metric, self.ids, self._raw[:, at], self._raw[:, at + 1])
         found = ratio_measure(
             self._columns[:, at],
             self._columns[:, at + 1],
@@ -67,6 +70,15 @@ class Table:
         )
         return missing(found, metric.needs) if walk.kept_ids else found
 
+    def excess(self, walk: Walk, metric: ExcessMetric) -> Measure:
+        """Return a difference of two ratios of sums."""
+        if not can(metric.more, walk.arm):
+            return Measure(value=None, note=NO_TEXT)
+        places = [
+            self._place[id(walk), each.name] + part for each in (metric.more, metric.less) for part in (0, 1)
+        ]
+        return excess_measure(self._columns[:, places], self._sums[:, places])
+
     def rows(self) -> Iterator[dict[str, dict[str, Pair]]]:
         """Yield, for each scenario in the order of `ids`, the parts of the figures by arm and name."""
         named = [
@@ -74,7 +86,7 @@ class Table:
             for walk in self._walks
             for metric in walk.columns.metrics
         ]
-        for row in self._columns:
+        for row in self._raw:
             found: dict[str, dict[str, Pair]] = {walk.arm.name: {} for walk in self._walks}
             for walk, name, at in named:
                 above, below = float(row[at]), float(row[at + 1])

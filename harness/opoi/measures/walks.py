@@ -51,7 +51,7 @@ class Walk:
         if counted is None:
             count_arm(self.columns, self.arm, suite)
         else:
-            self.columns.take(counted)
+            self.columns.take(counted, where=self.arm.name)
         for group in self.arm.groups():
             if self.text is not None:
                 self.text.add(group)

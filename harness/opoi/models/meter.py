@@ -139,7 +139,7 @@ class Meter:
                 LimitReachedError(
                     f"stopped at the limit of {most:,} {what}",
                     why=f"{spent:,} {what} are spent, those of earlier sittings included",
-                    fix=f"what is finished is kept: go on with --resume --out DIR and a higher {option}",
+                    fix=f"what is finished is kept: opoi run --resume --out DIR with a higher {option}",
                 )
             )
 

@@ -8,20 +8,6 @@ from opoi.types import Measure
 
 __all__ = ["scorers_table"]
 
-_HEADS = {
-    "logprob": "avg logprob",
-    "logprob_prose": "free text",
-    "logprob_form": "template",
-    "perplexity": "perplexity",
-    "tokens": "tokens",
-    "form_share": "template tokens",
-    "lost_share": "not scorable",
-    "llr": "LLR per token",
-    "gap_log": "gap closed, log",
-    "gap_probability": "gap closed, probability",
-}
-"""Head of each figure's column."""
-
 _SHARES = ("form_share", "lost_share", "gap_log", "gap_probability")
 _REFERENCE = "reference"
 
@@ -40,19 +26,18 @@ def scorers_table(found: Confidence) -> Table:
     if found.rows:
         rows = tuple(
             (
-                Cell(visible(row.scorer)),
-                Cell(visible(row.corpus)),
-                *(_cell(name, row.measures.get(name)) for name in _HEADS),
+                Cell(visible(f"{row.scorer} on {row.corpus}")),
+                *(_cell(name, row.measures.get(name)) for name in FIGURES),
             )
             for row in found.rows
         )
     else:
         rows = tuple(
-            (Cell("none"), Cell(visible(corpus.name)), *(Cell(NEEDS_T2) for _ in _HEADS))
+            (Cell(visible(f"no scorer on {corpus.name}")), *(Cell(NEEDS_T2) for _ in FIGURES))
             for corpus in found.corpora
         )
-    heads = ("scorer", "texts", *_HEADS.values())
-    legend = tuple((_HEADS[name], text) for name, text in FIGURES.items())
+    heads = ("scorer on texts", *(told.title for told in FIGURES.values()))
+    legend = tuple((told.title, told.formula) for told in FIGURES.values())
     return Table("Confidence", heads, rows, (*notes, *failed), legend)
 
 

@@ -35,6 +35,7 @@ def arms_of(run: Run, *, part: int = 0, parts: int = 1) -> list[Arm]:
 def _arm(run: Run, name: str, verdicts: Index[Review], base: Arm | None, part: tuple[int, int]) -> Arm:
     entries = Index(run.file("cleaned", f"{name}.jsonl"), Cleaned, key="trace.scenario_id")
     scores = [Index(file, Scored, key="scenario_id") for file in score_files(run, name)]
+    reference = next((scorer for _, scorer in run.cast.scorers), "")
 
     def groups() -> Iterator[Group]:
         for scenario in islice(read(run.file("scenarios.jsonl"), Scenario), part[0], None, part[1]):
@@ -44,6 +45,7 @@ def _arm(run: Run, name: str, verdicts: Index[Review], base: Arm | None, part: t
                 verdict=seen[0].verdict if seen else None,
                 cleaned=tuple(entries.get(scenario.id)),
                 scores=tuple(scored for index in scores for scored in index.get(scenario.id)),
+                reference=reference,
             )
 
     return Arm(name, groups, base=base)

@@ -14,11 +14,12 @@ from opoi.run import Run
 from opoi.stages.arms import arms_of
 from opoi.stages.common import count_lines, trace_files
 from opoi.stages.counting import counting, processes
-from opoi.stages.score import score_files, score_notes
+from opoi.stages.score import score_file, score_files, score_notes
 from opoi.store import Index, encode, fingerprint
-from opoi.types import Scenario
+from opoi.types import Measure, Scenario, Tier
 
 if TYPE_CHECKING:  # slow to import: loaded where it is needed
+    from opoi.measures.results import Results
     from opoi.measures.run import Measured
 
 __all__ = ["measure"]
@@ -34,6 +35,8 @@ def measure(run: Run) -> None:
     scores = [file for name in arms for file in score_files(run, name)]
     inputs = [run.file("scenarios.jsonl"), run.file("reviews.jsonl"), *cleaned, *scores]
     depends = [SCHEMA, run.cast.suite_identity, settings.seed, settings.resamples]
+    depends += [name for _, name in run.cast.scorers]  # the first counts even where it has no file
+    depends += _reasons(run).items()
     made = cache(lambda: _measured(run))  # both artefacts come from one walk, if any has to be made
 
     def results() -> Iterator[bytes]:
@@ -66,6 +69,7 @@ def _measured(run: Run) -> Measured:
             )
     finally:
         watch.close()
+    found = found._replace(results=_explained(found.results, _reasons(run)))
     scorers = [name for _, name in run.cast.scorers]
     if not any(score_files(run, arm.name) for arm in arms):
         return found
@@ -78,6 +82,34 @@ def _measured(run: Run) -> Measured:
         notes=score_notes(run),
     )
     return found._replace(results=msgspec.structs.replace(found.results, confidence=confidence))
+
+
+def _reasons(run: Run) -> dict[str, str]:
+    """Return what to say in the place of "needs T1" or "needs T2" where it is not for want of access."""
+    settings, found = run.settings, {}
+    if settings.remote and settings.endpoint.logprobs == "off":
+        found[f"needs {Tier.T1}"] = "not asked for (--logprobs off)"
+    if settings.remote and settings.scorers == ("none",):
+        found[f"needs {Tier.T2}"] = "not scored (--scorers none)"
+    for _, scorer in run.cast.scorers[:1]:
+        if any(run.file("scores", score_file(scorer, arm)).exists() for arm, _ in trace_files(run)):
+            found[f"needs {Tier.T2}"] = "not scored: the scorer gave no figures"
+    return found
+
+
+def _explained(results: Results, reasons: dict[str, str]) -> Results:
+    """Return results whose absent figures say why they are absent."""
+    if not reasons:
+        return results
+
+    def told(each: Measure) -> Measure:
+        return msgspec.structs.replace(each, note=reasons.get(each.note, each.note))
+
+    arms = tuple(
+        msgspec.structs.replace(arm, measures={name: told(each) for name, each in arm.measures.items()})
+        for arm in results.arms
+    )
+    return msgspec.structs.replace(results, arms=arms)
 
 
 def _parts(run: Run) -> int:

@@ -22,12 +22,14 @@ class Group(Value, frozen=True, kw_only=True):
         verdict: The expert's verdict, None where there was no review.
         cleaned: One entry per generated trace, dropped ones included.
         scores: Of its kept traces under one model or several, in any order; `()` where none was asked.
+        reference: Name of the first scorer of the run, `""` where nobody says: then whose score comes first.
     """
 
     scenario: Scenario
     verdict: Verdict | None = None
     cleaned: tuple[Cleaned, ...] = ()
     scores: tuple[Scored, ...] = ()
+    reference: str = ""
 
 
 class Arm:

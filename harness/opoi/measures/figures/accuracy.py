@@ -37,7 +37,7 @@ _NEAR = 0.1
 def accuracy_expert(seen: Seen) -> Pair:
     """Share of decisions whose action is the expert's; no answer and broken JSON are wrong.
 
-    Formula: traces with the expert's action / traces that the endpoint did not fail
+    Formula: traces with the expert's action / attempts that the endpoint did not fail
     Unit: share
     Range: 0 to 1; picking at random gives 1 / number of actions
     Source: methods specification 5.1; "action accuracy" of the seeds
@@ -45,14 +45,16 @@ def accuracy_expert(seen: Seen) -> Pair:
     Not for: blaming an agent for a verdict by hindsight (see accuracy_observable), or arms that were told the
         verdict: they are made to agree
     """
-    return sum(action == seen.wanted for action in seen.actions), len(seen.actions) if seen.wanted else 0
+    if not seen.wanted:
+        return 0, 0
+    return sum(action == seen.wanted for action in seen.actions), len(seen.actions)
 
 
 @figure("accuracy vs observable", policies=True)
 def accuracy_observable(seen: Seen) -> Pair:
     """Share of decisions that are among the best given what tools can reveal (Bayes actions).
 
-    Formula: traces with a best observable action / traces that the endpoint did not fail
+    Formula: traces with a best observable action / attempts that the endpoint did not fail
     Unit: share
     Range: 0 to 1
     Source: methods specification 5.1 and 5.9
@@ -67,7 +69,7 @@ def accuracy_observable(seen: Seen) -> Pair:
 def accuracy_hindsight(seen: Seen) -> Pair:
     """Share of decisions that are among the best as things turned out.
 
-    Formula: traces with a best action in hindsight / traces that the endpoint did not fail
+    Formula: traces with a best action in hindsight / attempts that the endpoint did not fail
     Unit: share
     Range: 0 to 1; an agent without leaks stays below what tools reveal allows
     Source: methods specification 5.1 and 5.9
@@ -133,7 +135,7 @@ def accuracy_magnitude(seen: Seen) -> Pair:
     """Share of decisions with the expert's action whose every number is within 10 % of the expert's, too.
 
     Formula: traces with the expert's action and |x - x*| <= 0.1 max(|x|, |x*|) for each number x* of the
-        verdict / traces that the endpoint did not fail
+        verdict / attempts that the endpoint did not fail
     Unit: share
     Range: 0 to accuracy_expert
     Source: methods specification 5.1 (magnitude within tolerance)

@@ -33,7 +33,7 @@ def accuracy_observable_common(seen: Seen) -> Pair:
 def js_excess_common(pair: Comparison) -> Measure:
     """JS excess on the scenarios that every data arm kept.
 
-    Formula: as js_excess
+    Formula: as js_excess, on the scenarios with a kept trace in every data arm
     Unit: bits
     Range: about 0 to 1
     Source: methods specification 3.14 and 5.7, V1

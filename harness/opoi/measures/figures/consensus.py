@@ -25,7 +25,8 @@ def consensus(seen: Seen) -> Pair:
     Range: 1/R to 1; by chance .750, .630, .563, .520 for 2, 3, 4, 5 actions at R = 3
     Source: methods specification 5.2; the likeliest reading of the seeds' "consensus"
     Needs: T0
-    Not for: comparing different numbers of runs (see consensus_pair): it is too high, the more so for few
+    Not for: models that break their answers: an invalid one is an action of its own (see schema_valid);
+        comparing different numbers of runs (see consensus_pair): it is too high, the more so for few
         runs
     """
     counts = Counter(seen.choices).values()
@@ -42,7 +43,8 @@ def consensus_pair(seen: Seen) -> Pair:
     Range: 0 to 1; by chance the sum of the squared shares of actions
     Source: methods specification 5.2
     Needs: T0
-    Not for: comparing with the seeds' figures, which are of majorities
+    Not for: models that break their answers (see consensus); comparing with the seeds' figures, which are of
+        majorities
     """
     counts = Counter(seen.choices).values()
     runs = sum(counts)
@@ -58,7 +60,7 @@ def consensus_unanimous(seen: Seen) -> Pair:
     Range: 0 to 1; falls with the number of runs
     Source: methods specification 5.2
     Needs: T0
-    Not for: comparing different numbers of runs
+    Not for: models that break their answers (see consensus); comparing different numbers of runs
     """
     choices = set(seen.choices)
     return (float(len(choices) == 1), 1) if len(seen.choices) > 1 else (0, 0)

@@ -5,6 +5,10 @@ Definitions: methods specification 5.7, V6.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +27,7 @@ __all__ = ["enum_valid", "json_valid", "keys_in_order", "schema_valid"]
 def schema_valid(seen: Seen) -> Pair:
     """Share of attempted traces that end in one decision that fits the schema, whatever it is about.
 
-    Formula: traces with a valid decision / traces that the endpoint did not fail
+    Formula: traces with a valid decision / attempts that the endpoint did not fail
     Unit: share
     Range: 0 to 1
     Source: methods specification 5.1 and 5.7, V6
@@ -37,7 +41,8 @@ def schema_valid(seen: Seen) -> Pair:
 def json_valid(seen: Seen) -> Pair:
     """Share of attempted traces whose final answer holds one JSON object, prose around it or not.
 
-    Formula: traces with one JSON object in the answer / traces that the endpoint did not fail
+    Formula: traces with one JSON object in the answer / attempts that the endpoint did not fail; an object
+        within one that is broken or never closed is none
     Unit: share
     Range: schema_valid to 1, where suites refuse an answer with two objects
     Source: methods specification 5.7, V6
@@ -49,9 +54,10 @@ def json_valid(seen: Seen) -> Pair:
 
 @figure("valid choices")
 def enum_valid(seen: Seen) -> Pair:
-    """Share of decision objects in which every value that the schema lists choices for is one of these.
+    """Share of attempted traces with a decision whose values are choices wherever the schema lists choices.
 
-    Formula: decision objects whose enum and const values are allowed / traces with a decision object
+    Formula: traces with a decision object whose enum and const values are allowed / attempts that the
+        endpoint did not fail
     Unit: share
     Range: 0 to 1
     Source: methods specification 5.7, V6
@@ -60,7 +66,7 @@ def enum_valid(seen: Seen) -> Pair:
     """
     schema = seen.suite.decision_schema
     found = [answer.last for answer in seen.once(_answers) if answer.last is not None]
-    return sum(enums_hold(last, schema) for last in found), len(found)
+    return sum(enums_hold(last, schema) for last in found), len(seen.judged)
 
 
 @figure("keys in the agent's order")
@@ -91,7 +97,7 @@ class _Answer(NamedTuple):
 
     Attributes:
         cleaned: The trace.
-        objects: Number of top-level JSON objects in the answer.
+        objects: Number of JSON objects in the answer that stand in no other, whether that one is JSON or not.
         last: The last of them, None where there is none.
     """
 
@@ -101,7 +107,7 @@ class _Answer(NamedTuple):
 
 
 def _answers(seen: Seen) -> list[_Answer]:
-    """Return the answers of the traces that the endpoint did not fail."""
+    """Return the answers of the attempts that the endpoint did not fail."""
     failed = Outcome.INFRASTRUCTURE_FAILURE
     return [_answer(cleaned) for cleaned in seen.cleaned if cleaned.trace.stop.outcome is not failed]
 
@@ -112,12 +118,68 @@ def _answer(cleaned: Cleaned) -> _Answer:
     if trace.stop.outcome is not Outcome.COMPLETED or not spoken or spoken[-1].tool_calls:
         return _Answer(cleaned, 0, None)
     text = spoken[-1].content
-    spans = find_objects(text)
+    said = find_objects(text)
+    spans = _whole(text, said)
+    if spans[-1:] != list(said[-1:]):  # the decision is the last one
+        return _Answer(cleaned, 0, None)
     try:
         found = [msgspec.json.decode(text[start:end].encode(), type=dict[str, Any]) for start, end in spans]
     except (msgspec.DecodeError, UnicodeEncodeError):  # NaN and lone surrogates are no JSON
         return _Answer(cleaned, 0, None)
     return _Answer(cleaned, len(found), found[-1] if found else None)
+
+
+_OPENING = re.compile(r"\{(?=\s*[\"}])")
+"""A brace that is meant to open a JSON object; see `opoi.wire`."""
+
+_MARK = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[{}]', re.DOTALL)
+"""A string, the last of which may not end, or a brace outside of strings."""
+
+_MOST_BROKEN = 100
+"""After so many braces that open no object a text is taken for prose: each costs the length of the text."""
+
+_Span = tuple[int, int]
+
+
+def _whole(text: str, spans: Sequence[_Span]) -> list[_Span]:
+    """Return the objects that are not part of one that is broken or never closed."""
+    lost: set[_Span] = set()
+    for opening in islice(_broken(text, spans), _MOST_BROKEN):
+        lost |= _inside(text, opening, [span for span in spans if span[0] > opening])
+        if spans[-1] in lost:  # no decision is left
+            break
+    return [span for span in spans if span not in lost]
+
+
+def _broken(text: str, spans: Sequence[_Span]) -> Iterator[int]:
+    """Yield the places of braces before the last object that are meant to open one, and do not."""
+    starts = [start for start, _ in spans]
+    for match in _OPENING.finditer(text, 0, starts[-1] if starts else 0):
+        passed = bisect_right(starts, match.start())
+        if not passed or match.start() >= spans[passed - 1][1]:
+            yield match.start()
+
+
+def _inside(text: str, opening: int, spans: Sequence[_Span]) -> set[_Span]:
+    """Return the objects that a brace encloses, those in its strings included.
+
+    What begins in a string and ends after it is not: a quote before was not closed.
+    """
+    found: set[_Span] = set()
+    starts = {span[0]: span for span in spans}
+    depth = 0
+    for mark in _MARK.finditer(text, opening, spans[-1][1]):
+        if mark[0] == "}":
+            depth -= 1
+            if not depth:
+                break
+        elif mark[0] == "{":
+            depth += 1
+            if mark.start() in starts:
+                found.add(starts[mark.start()])
+        elif "{" in mark[0]:
+            found.update(span for span in spans if mark.start() < span[0] and span[1] <= mark.end())
+    return found
 
 
 def _kept_keys(seen: Seen) -> list[tuple[str, tuple[str, ...]]]:

@@ -9,7 +9,7 @@
     V_hind - V_agent = architecture (V_hind - V_obs) + acquisition (V_obs - V_fetch)
                        + decision (V_fetch - V_taken) + foresight (V_taken - V_agent)
 
-Means are over the attempted traces that the endpoint did not fail. The conditional expectations are the
+Means are over the attempts that the endpoint did not fail. The conditional expectations are the
 suite's (`Suite.expected`). Realised utilities enter as what they differ by from doing nothing, plus the
 expected utility of doing nothing: the same mean, with less noise. The last gap is 0 but for chance where
 actions rest on what tools reveal (then V_taken is V_agent, and the first three are the whole); it is negative
@@ -21,6 +21,7 @@ looked up what the decision hangs on, or off it (`off_path_error`).
 
 from __future__ import annotations
 
+from opoi.measures.excess import excess_of
 from opoi.measures.ratio import Pair, figure
 from opoi.measures.seen import Seen
 from opoi.provenance.texts import observed
@@ -32,6 +33,7 @@ __all__ = [
     "gap_foresight",
     "off_path",
     "off_path_error",
+    "off_path_excess",
     "on_path_error",
 ]
 
@@ -57,7 +59,7 @@ def _luck(seen: Seen) -> float:
 def gap_architecture(seen: Seen) -> Pair:
     """Mean utility between the best action in hindsight and the best given all that tools reveal.
 
-    Formula: V_hind - V_obs
+    Formula: V_hind - V_obs, realised utilities less what doing nothing brought beyond its expectation
     Unit: utility
     Range: 0 up, but for chance
     Source: methods specification 5.9; "architecture gap" of the seeds
@@ -103,12 +105,13 @@ def gap_decision(seen: Seen) -> Pair:
 def gap_foresight(seen: Seen) -> Pair:
     """Mean expected utility of the actions taken less what they realised.
 
-    Formula: V_taken - V_agent
+    Formula: V_taken - V_agent, realised utilities less what doing nothing brought beyond its expectation
     Unit: utility
     Range: about 0 for who knows what tools reveal, negative for who knew more
     Source: methods specification 5.9 (the part that its three gaps leave over)
     Needs: T0
-    Not for: few scenarios: it is mostly luck
+    Not for: few scenarios: it is luck of rare large values, and its interval covers too seldom (87 % of seeds
+        at 60 scenarios where 95 % are said)
     """
     truth, luck = seen.truth, _luck(seen)
     lost = sum(truth.expected[action] - (truth.realised[action] - luck) for action in _taken(seen))
@@ -159,12 +162,13 @@ def off_path(seen: Seen) -> Pair:
 def off_path_error(seen: Seen) -> Pair:
     """Share of wrong decisions among those taken off the expert's path.
 
-    Formula: E[action is not best given observables | state off the path]; OFFPATH is this less on_path_error
+    Formula: E[action is not best given observables | state off the path]
     Unit: share
-    Range: 0 to 1; as high as on the path for an agent that does not depend on the path
+    Range: 0 to 1
     Source: methods specification 5.9 (OFFPATH)
     Needs: T0
-    Not for: arms that are nearly always on the path: look at n
+    Not for: arms that are nearly always on the path: look at n; blame: here the facts fetched speak for
+        another action, and who obeys them errs
     """
     return _errors(seen, on_path=False)
 
@@ -181,3 +185,18 @@ def on_path_error(seen: Seen) -> Pair:
     Not for: what it costs (see gap_decision)
     """
     return _errors(seen, on_path=True)
+
+
+@excess_of("OFFPATH", off_path_error, on_path_error)
+def off_path_excess() -> None:
+    """How much more often decisions are wrong off the expert's path than on it.
+
+    Formula: off_path_error - on_path_error
+    Unit: share
+    Range: -1 to 1; an agent that obeys what it fetched is far above 0, one that acts without looking may be
+        on either side
+    Source: methods specification 5.9 (OFFPATH)
+    Needs: T0
+    Not for: agents that do not look at what they fetch: the path is told by the facts, and its truth bears on
+        both errors
+    """

@@ -50,7 +50,7 @@ def hindsight_claims(seen: Seen) -> Pair:
     Formula: kept traces with a claim known from hidden, outcome or external facts alone / kept traces
     Unit: share
     Range: 0 to 1; a lower bound
-    Source: methods specification 5.8, L2 (hindsight_rate)
+    Source: methods specification 5.8, L2 (hindsight_rate, here per trace)
     Needs: T0
     Not for: wording that betrays a verdict without stating a fact (see residue)
     """
@@ -78,7 +78,7 @@ def oracle_claims(seen: Seen) -> Pair:
     Formula: kept traces with a claim known from the verdict or the note alone / kept traces
     Unit: share
     Range: 0 to 1; a lower bound
-    Source: methods specification 5.8, L2 (oracle_rate)
+    Source: methods specification 5.8, L2 (oracle_rate, here per trace)
     Needs: T0
     Not for: the decision itself, which is the verdict's on purpose
     """

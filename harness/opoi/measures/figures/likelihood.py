@@ -30,8 +30,9 @@ def _own(seen: Seen) -> list[Tally]:
 
 
 def _forced(seen: Seen) -> list[Tally]:
-    """Return what the first scorer of the run gives to the traces."""
-    scored = [each for each in seen.scores if each.scorer == seen.scores[0].scorer]
+    """Return what the first scorer of the run gives to the traces; nothing where it left the scenario out."""
+    first = seen.group.reference or next((each.scorer for each in seen.scores), "")
+    scored = [each for each in seen.scores if each.scorer == first]
     return list(forced_tallies(seen.kept, scored, seen.suite.prose))
 
 

@@ -30,7 +30,8 @@ def yield_(seen: Seen) -> Pair:
     Range: 0 to 1
     Source: methods specification 3.14 (yield)
     Needs: T0
-    Not for: quality: a method with a low yield trains on an easier subset
+    Not for: quality: a method with a low yield trains on an easier subset; runs with failures of the
+        endpoint, which count as not kept (resume them first)
     """
     return len(seen.kept), len(seen.cleaned)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opoi.measures.excess import ExcessMetric
 from opoi.measures.figures import (
     accuracy,
     citations,
@@ -26,15 +27,15 @@ _MODULES = (
     *(grounding, steering, citations, vocabulary, likelihood),
 )
 
-STANDARD: tuple[RatioMetric | VocabularyMetric, ...] = tuple(
+STANDARD: tuple[RatioMetric | ExcessMetric | VocabularyMetric, ...] = tuple(
     found
     for module in _MODULES
     for name in module.__all__
-    if isinstance(found := getattr(module, name), RatioMetric | VocabularyMetric)
+    if isinstance(found := getattr(module, name), RatioMetric | ExcessMetric | VocabularyMetric)
 )
 """All figures but the two `*_common` ones, which need all arms at once."""
 
 
-def standard_metrics(suite: Suite) -> tuple[RatioMetric | VocabularyMetric, ...]:
+def standard_metrics(suite: Suite) -> tuple[RatioMetric | ExcessMetric | VocabularyMetric, ...]:
     """Return the figures that `measure_all` always makes, to be called with an arm of a suite."""
-    return tuple(metric.of(suite) if isinstance(metric, RatioMetric) else metric for metric in STANDARD)
+    return tuple(metric if isinstance(metric, VocabularyMetric) else metric.of(suite) for metric in STANDARD)

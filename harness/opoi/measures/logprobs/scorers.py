@@ -17,11 +17,14 @@ from msgspec import field
 from msgspec.structs import replace
 
 from opoi.intervals import Floats, rounded
+from opoi.measures.define import define
+from opoi.measures.definition import Definition
+from opoi.measures.logprobs.confidence import avg_logprob, llr_per_token, perplexity, share_of_gap_closed
 from opoi.measures.logprobs.tallies import Tally, forced_tallies, matched_tallies
 from opoi.measures.statistics import affordable, bootstrap_sums, measure_of, on_grid, quotient, ratio_measure
 from opoi.measures.text import action_of
 from opoi.seeds import Stream
-from opoi.types import Arm, Cleaned, Group, Measure, Scored
+from opoi.types import Arm, Cleaned, Group, Measure, Scored, Tier
 from opoi.types.base import Value
 
 __all__ = ["FIGURES", "NEEDS_T2", "Confidence", "Corpus", "ScorerRow", "confidence_of"]
@@ -29,21 +32,49 @@ __all__ = ["FIGURES", "NEEDS_T2", "Confidence", "Corpus", "ScorerRow", "confiden
 NEEDS_T2 = "needs T2"
 """Why there is no figure where nothing was scored."""
 
-FIGURES: Mapping[str, str] = {
-    "logprob": "average log-probability of a token (nats): sum of log p / tokens",
-    "logprob_prose": "the same of free text",
-    "logprob_form": "the same of everything else: JSON, action, citations",
-    "perplexity": "exp(-average log-probability)",
-    "tokens": "tokens with a figure",
-    "form_share": "tokens that are not free text / tokens",
-    "lost_share": "characters whose tokens could not be scored / characters",
-    "llr": "log-likelihood ratio per token against the first scorer (nats): "
-    "sum of (log p_first - log p) / tokens that both scored; below 0 where this one finds them likelier",
-    "gap_log": "share of the gap to certainty closed since the first scorer, in log space: "
-    "(L - L_first) / (0 - L_first), L the average log-probability of the tokens that both scored",
-    "gap_probability": "the same in probability space: (e^L - e^L_first) / (1 - e^L_first)",
+_SOURCE = "methods specification 5.3"
+_LOGPROB = define(avg_logprob, "avg logprob")
+_GAP = define(share_of_gap_closed, "gap closed")
+
+FIGURES: Mapping[str, Definition] = {
+    "logprob": _LOGPROB,
+    "logprob_prose": replace(_LOGPROB, title="free text", doc="The same of free text."),
+    "logprob_form": replace(_LOGPROB, title="template", doc="The same of JSON, action, citations."),
+    "perplexity": define(perplexity, "perplexity"),
+    "tokens": Definition(
+        title="tokens",
+        unit="count",
+        doc="Tokens that were scored.",
+        formula="tokens with a figure",
+        source=_SOURCE,
+    ),
+    "form_share": Definition(
+        title="template tokens",
+        unit="share",
+        doc="How far an average over all tokens is one over the template.",
+        formula="tokens that are not free text / tokens",
+        range="0 to 1",
+        source=_SOURCE,
+        needs=Tier.T2,
+    ),
+    "lost_share": Definition(
+        title="not scorable",
+        unit="share",
+        doc="How much of the texts has no figure: it is cut into other tokens when it is read.",
+        formula="characters whose tokens could not be scored / characters",
+        range="0 to 1",
+        source="methods specification 2",
+        needs=Tier.T2,
+    ),
+    "llr": define(llr_per_token, "LLR per token"),
+    "gap_log": replace(
+        _GAP, title="gap closed, log", formula="(L - L_first) / (0 - L_first), L of tokens that both scored"
+    ),
+    "gap_probability": replace(
+        _GAP, title="gap closed, probability", formula="(e^L - e^L_first) / (1 - e^L_first)"
+    ),
 }
-"""Every figure of a row, and its definition."""
+"""Every figure of a row, and its definition; the first scorer is the base."""
 
 
 class Corpus(Value, frozen=True, kw_only=True):

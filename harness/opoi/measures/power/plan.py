@@ -107,6 +107,14 @@ def _choices(question: Question) -> Iterator[Choice]:
             yield _choice(question, runs, link, at, effect)
 
 
+def _least(paired: bool, alpha: float) -> int:
+    """Return the fewest scenarios with which a permutation test can reach alpha at all."""
+    fewest = 2
+    while (2 ** (1 - fewest) if paired else 2 / math.comb(2 * fewest, fewest)) > alpha:
+        fewest += 1
+    return fewest
+
+
 def _choice(question: Question, runs: int, link: Link, at: float | None, effect: float | None) -> Choice:
     if effect is None:
         scenarios = question.scenarios or 0
@@ -121,7 +129,7 @@ def _choice(question: Question, runs: int, link: Link, at: float | None, effect:
             why="it is too small next to how much scenarios differ",
             fix="ask for a larger --effect",
         )
-    scenarios = question.scenarios or max(2, math.ceil(needed))
+    scenarios = question.scenarios or max(_least(question.paired, alpha), math.ceil(needed))
     rates = _rates(question, runs, link, at, effect)
     exact = None
     if rates is not None and question.scenarios is None:

@@ -132,7 +132,7 @@ def _check_ties(question: Question) -> None:
                 "the standard deviation is not known",
                 why="a mean can vary by any amount between scenarios",
                 fix="--sd 0.2, that of the differences of pairs (with --unpaired that of one arm), "
-                "as a small run or `opoi compare` shows it",
+                "worked out from the units.jsonl of a small run",
             )
         if question.phi or question.baseline is not None:
             raise UsageError(

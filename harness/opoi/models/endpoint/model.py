@@ -185,7 +185,7 @@ class EndpointModel:
                     fault.what,
                     kind=fault.kind,
                     why=fault.why,
-                    fix=f"{fault.fix}\n       what is finished is kept: go on with --resume --out DIR",
+                    fix=f"{fault.fix}\n       what is finished is kept: opoi run --resume --out DIR goes on",
                     fatal=True,
                 )
             else:
