@@ -24,6 +24,8 @@ import json, resource, sys, time
 from pathlib import Path
 from opoi.pipeline import carry_out
 from opoi.run import Run
+from opoi.stages.common import count_lines
+from opoi.stages.counting import processes
 begun = time.monotonic()
 run = Run.open(Path(sys.argv[1]), force=True)
 carry_out(run, ["measure"])
@@ -31,7 +33,9 @@ parts = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RU
 print(json.dumps({
     "wall": time.monotonic() - begun,
     "cpu": sum(part.ru_utime + part.ru_stime for part in parts),
-    "peak": sum(part.ru_maxrss for part in parts) / 1024,
+    "peak": parts[0].ru_maxrss / 1024,
+    "each": parts[1].ru_maxrss / 1024,
+    "processes": processes(count_lines(run.file("scenarios.jsonl"))),
 }))
 """
 
@@ -68,7 +72,10 @@ def main() -> None:
         )
         found = json.loads(done.stdout.splitlines()[-1])
         print(f"{lines} traces of {size / lines / 1000:.1f} kB")
-        print(f"{found['wall']:.1f} s ({found['cpu']:.1f} s of CPU), {found['peak']:.0f} MB at most")
+        print(f"{found['wall']:.1f} s ({found['cpu']:.1f} s of CPU)")
+        print(
+            f"{found['peak']:.0f} MB, and up to {found['each']:.0f} MB in each of {found['processes']} processes"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """`opoi compare`: pairing of scenarios, the page, the gate, and figures against the runs they come from."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -17,13 +19,16 @@ from opoi.across import PRIMARY, compare
 from opoi.across.reading import flat, read_run, source_of
 from opoi.cli.across import compare as command
 from opoi.errors import ArtefactError, UnknownNameError, UsageError
+from opoi.measures.logprobs.scorers import Confidence
 from opoi.measures.results import ArmResult, Definition, Results
 from opoi.measures.units import UnitRow
 from opoi.pipeline import run_all
 from opoi.run import Run
 from opoi.seeds import Stream
 from opoi.settings import merge
-from opoi.store import encode
+from opoi.stages.clean import clean
+from opoi.stages.measure import measure
+from opoi.store import encode, load_receipt, receipt_path
 from opoi.types import Measure
 
 DEFINITIONS = {
@@ -82,7 +87,7 @@ def rows_of(seed, arms, n, start=0):
     ]
 
 
-def write_run(folder, rows, *, changes=None, definitions=DEFINITIONS, notes=None):
+def write_run(folder, rows, *, changes=None, definitions=DEFINITIONS, notes=None, scorer="", strategies=None):
     """Write what a comparison reads of a run."""
     folder.mkdir(parents=True)
     arms = list(dict.fromkeys(arm for row in rows for arm in row.arms))
@@ -105,13 +110,14 @@ def write_run(folder, rows, *, changes=None, definitions=DEFINITIONS, notes=None
             for arm in arms
         ),
         definitions=definitions,
+        confidence=Confidence(scorers=(scorer, "tuned")) if scorer else None,
     )
     base = {"suite": "t", "seed": 0, "n": len(rows), "model": "m", "strategies": arms[1:], "concurrency": 4}
-    strategies = {arm: {"form": arm, "strength": "must"} for arm in arms[1:]}
+    made = {arm: {"form": arm, "strength": "must"} for arm in arms[1:]} | (strategies or {})
     manifest = {
         "schema": "opoi.manifest/1",
         "settings": {**base, **(changes or {})},
-        "resolved": {"agent": ["m", {"flip": 0.1}], "strategies": strategies},
+        "resolved": {"agent": ["m", {"flip": 0.1}], "strategies": made},
         "versions": {"opoi": "0.1.0"},
         "endpoints": {},
     }
@@ -269,7 +275,172 @@ def test_damaged_artefacts_are_refused_with_their_place(two, tmp_path):
         compare([a, str(torn)])
 
 
+# ---------------------------------------------------------------- figures that are not those of the run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of six scenarios; copy it before changing anything."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with closing(Run.create(folder, merge({}, {"suite": "echo", "n": 6, "resamples": 100}))) as run:
+        run_all(run)
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+def refused(folder):
+    with pytest.raises(ArtefactError) as error:
+        compare([f"{folder}:base", f"{folder}:opoi"], resamples=100)
+    return error.value
+
+
+def test_a_run_that_was_cleaned_anew_and_not_measured_is_refused(copied):
+    with closing(Run.open(copied, {"clean": "C3"})) as run:
+        run.save_manifest()
+        clean(run)
+    error = refused(copied)
+    assert "measures.json was made from another cleaned/" in error.what
+    assert error.fix == f"opoi measure {copied}"
+    with closing(Run.open(copied)) as run:
+        measure(run)
+    assert compare([f"{copied}:base", f"{copied}:opoi"], resamples=100).compared
+
+
+@pytest.mark.parametrize("name", ["measures.json", "units.jsonl"])
+def test_figures_that_were_edited_or_put_there_by_hand_are_refused(copied, name):
+    text = (copied / name).read_text()
+    (copied / name).write_text(text + "\n")
+    error = refused(copied)
+    assert f"{name} was edited by hand" in error.what
+    assert error.fix == f"opoi measure {copied} --force"
+    (copied / name).write_text(text)
+    receipt_path(copied / name).unlink()
+    assert f"{name} was edited by hand, or put there" in refused(copied).what
+
+
+def test_figures_of_two_walks_are_refused(copied):
+    receipt = load_receipt(copied / "units.jsonl")
+    del receipt.inputs["reviews.jsonl"]
+    receipt_path(copied / "units.jsonl").write_bytes(encode(receipt))
+    assert "not of one walk" in refused(copied).what
+
+
+def test_traces_that_were_made_anew_and_not_cleaned_are_refused(copied):
+    with (copied / "traces/opoi.jsonl").open("a") as file:
+        file.write(" ")
+    error = refused(copied)
+    assert "cleaned/opoi.jsonl was made from another traces/opoi.jsonl" in error.what
+    assert error.fix == f"opoi run --resume --out {copied}"
+
+
+def test_figures_that_were_handed_on_without_their_traces_can_be_compared(finished, copied, tmp_path):
+    for name in ("cleaned", "traces"):
+        shutil.rmtree(copied / name)
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("manifest.json", "measures.json", "units.jsonl"):
+        shutil.copy(finished / name, alone / name)
+    for folder in (copied, alone):
+        assert compare([f"{folder}:base", f"{folder}:opoi"], resamples=100).compared
+
+
+@pytest.mark.parametrize(
+    ("figure", "parts", "said"),
+    [
+        ("accuracy_observable", (3.1, 3), "3.1 / 3 as accuracy_observable of opoi in scenario 's0001'"),
+        ("accuracy_observable", (-0.1, 3), "-0.1 / 3"),
+        ("consensus_pair", (1, 0), "1 / 0"),
+        ("regret_observable", (5, -1), "5 / -1"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(tmp_path, figure, parts, said):
+    rows = rows_of(0, ARMS, 4)
+    rows[1].arms["opoi"][figure] = parts
+    error = refused(write_run(tmp_path / "a", rows))
+    assert said in error.what
+    assert error.fix.startswith("opoi measure")
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    folder = Path(write_run(tmp_path / "a", rows_of(0, ARMS, 4)))
+    text = (folder / "units.jsonl").read_text()
+    (folder / "units.jsonl").write_text(
+        re.sub(r'("regret_observable":\[)[^,]*', r"\g<1>1e999", text, count=1)
+    )
+    refused(folder)
+
+
+def test_a_share_may_leave_its_range_by_rounding(tmp_path):
+    rows = rows_of(0, ARMS, 4)
+    rows[1].arms["opoi"]["accuracy_observable"] = (3 + 1e-12, 3)
+    rows[2].arms["opoi"]["accuracy_observable"] = (-1e-12, 3)
+    assert read_run(Path(write_run(tmp_path / "a", rows))).worlds
+
+
+def test_another_number_of_scenarios_or_another_value_is_of_another_walk(tmp_path):
+    rows = rows_of(0, ARMS, 6)
+    folder = Path(write_run(tmp_path / "a", rows))
+    lines = (folder / "units.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "units.jsonl").write_bytes(b"".join(lines[:1]))
+    assert "has 1 scenario in units.jsonl, and 6 by measures.json" in refused(folder).what
+    rows[0].arms["opoi"]["regret_observable"] = (1e6, 3)
+    (folder / "units.jsonl").write_bytes(b"".join(encode(row) + b"\n" for row in rows))
+    assert "as regret_observable of opoi in measures.json" in refused(folder).what
+
+
 # ---------------------------------------------------------------- figures
+
+
+def test_scenarios_that_one_arm_alone_has_are_no_difference(tmp_path):
+    """The arms are the same wherever both have a value; B lacks the hard ones: nothing differs."""
+    rows = rows_of(0, {"base": (0, 0.0), "opoi": (0, 0.0)}, 60)
+    for row in rows:
+        if row.arms["base"]["accuracy_observable"][0] == 0:
+            del row.arms["opoi"]["accuracy_observable"]
+    folder = write_run(tmp_path / "a", rows)
+    (one,) = compare([f"{folder}:base", f"{folder}:opoi"], resamples=200).compared
+    figure = one.figures["accuracy_observable"]
+    assert (figure.verdict, figure.difference, figure.p, figure.needed) == ("undecided", 0, 1, None)
+    assert figure.one_sided == figure.only_a == 60 - figure.n > 0
+    assert f"left out: {figure.only_a} scenarios in which A alone has a value" in " ".join(
+        page([f"{folder}:base", f"{folder}:opoi"], width=200).split()
+    )
+
+
+def with_scores(rows):
+    scores = {"forced_logprob": (-3.0, 5)}
+    return [
+        msgspec.structs.replace(row, arms={arm: {**own, **scores} for arm, own in row.arms.items()})
+        for row in rows
+    ]
+
+
+def test_scores_of_other_scorers_are_not_compared(tmp_path):
+    rows = with_scores(rows_of(0, ARMS, 20))
+    a, b, c = (
+        write_run(tmp_path / name, rows, scorer=scorer)
+        for name, scorer in (("a", "x"), ("b", "y"), ("c", "x"))
+    )
+    (_, other), (_, same) = (compare([a, run], resamples=100).compared for run in (b, c))
+    assert other.missing["forced_logprob"] == "other scorers: x for A, y for B"
+    assert "forced_logprob" in same.figures
+    assert "forced_logprob" in compare([f"{a}:base", f"{a}:opoi"], resamples=100).compared[0].figures
+
+
+def test_accuracy_on_the_scenarios_that_all_arms_kept_is_compared_within_a_run_alone(tmp_path):
+    name = "accuracy_observable_common"
+    told = {**DEFINITIONS, name: DEFINITIONS["accuracy_observable"]}
+    rows = [
+        msgspec.structs.replace(row, arms={arm: {**own, name: (1, 3)} for arm, own in row.arms.items()})
+        for row in rows_of(0, ARMS, 20)
+    ]
+    a, b = (write_run(tmp_path / run, rows, definitions=told) for run in "ab")
+    assert "scenarios of its own" in compare([a, b], resamples=100).compared[0].missing[name]
+    assert name in compare([f"{a}:base", f"{a}:opoi"], resamples=100).compared[0].figures
 
 
 def without_names(found):
@@ -417,6 +588,26 @@ def test_settings_that_differ_are_listed_and_idle_ones_are_not(two):
     }
 
 
+def test_strategies_of_arms_that_are_not_compared_are_no_difference_between_runs(tmp_path):
+    arms = {**ARMS, "opcd": (7, 0.0)}
+    a = write_run(tmp_path / "a", rows_of(0, arms, 20))
+    changed = {"opcd": {"form": "other"}, "opoi": {"form": "mine", "strength": "must"}}
+    b = write_run(
+        tmp_path / "b",
+        rows_of(0, {**arms, "more": (8, 0.0)}, 20),
+        strategies=changed,
+        changes={"strategy": {"opcd": {"form": "other"}}},
+    )
+
+    def told(*sources):
+        return {row.name for row in compare(sources, resamples=100).settings}
+
+    assert told(f"{a}:opoi", f"{b}:opoi") == {"resolved.strategies.opoi.form"}
+    assert told(f"{a}:base", f"{b}:base") == set()
+    assert "strategy.opcd.form" in told(a, b)
+    assert not any("more" in name for name in told(a, b))
+
+
 def test_nested_values_are_told_by_their_path():
     assert flat({"a": {"b": 1}, "c": ["x", "y"], "d": ["m", {"e": True}], "f": [], "g": None}) == {
         "a.b": "1",
@@ -491,6 +682,51 @@ def test_json_holds_everything_that_is_printed(two, tmp_path):
     page(two, "--json", str(tmp_path / "x.json"))
     assert json.loads((tmp_path / "x.json").read_text()) == found
     assert {"verdict", "needed", "p_adjusted"} <= {*found["compared"][0]["figures"]["accuracy_observable"]}
+
+
+def test_what_is_alike_is_said_above_the_table_and_once(two):
+    text = " ".join(page(two, width=200).split())
+    assert (
+        text.count("Alike in every scenario, 95 % sure that fewer than 1.5 % differ: hindsight_claims") == 2
+    )
+    assert "Here: alike" not in text
+
+
+def test_one_scenario_is_one(tmp_path):
+    rows = rows_of(0, ARMS, 2)
+    a, b = write_run(tmp_path / "a", rows[:1]), write_run(tmp_path / "b", rows)
+    text = " ".join(page([a, b]).split())
+    assert "1 scenario in both; left out: 1 in B alone" in text
+    assert "1 scenarios" not in text
+
+
+@pytest.mark.parametrize("place", ["", "none/x.json", "file/x.json"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, place):
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("opoi.across.compare", lambda *_, **__: pytest.fail("worked"))
+    done = CliRunner().invoke(command, ["a", "b", "-q", "--json", str(tmp_path / place)])
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.why
+    assert done.exception.fix
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_device_is_no_place_for_json():
+    done = CliRunner().invoke(command, ["a", "b", "-q", "--json", "/dev/null"])
+    assert isinstance(done.exception, UsageError)
+    assert "--json -" in done.exception.fix
+
+
+def test_a_disk_that_fails_leaves_nothing_behind(two, tmp_path, monkeypatch):
+    def full(_self, _target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    done = CliRunner().invoke(command, [*two, "-q", "--resamples", "100", "--json", str(tmp_path / "x.json")])
+    assert isinstance(done.exception, UsageError)
+    assert "No space left" in done.exception.why
+    assert not list(tmp_path.glob("x.json*"))
 
 
 def test_the_same_call_prints_the_same(two):

@@ -3,6 +3,7 @@
 import math
 from itertools import product
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -470,7 +471,8 @@ def test_the_test_that_was_made_is_named():
 
 def test_an_arm_without_a_value_is_not_compared():
     done, _ = judged({"f": paired([(0, 0, 1, 3)] * 5)})
-    assert (done["f"].a, done["f"].b, done["f"].p) == (None, pytest.approx(1 / 3), None)
+    assert (done["f"].a, done["f"].b, done["f"].p) == (None, None, None)
+    assert (done["f"].n, done["f"].only_a, done["f"].only_b) == (0, 0, 5)
 
 
 def test_values_in_different_scenarios_are_no_pairs_and_it_is_said():
@@ -482,7 +484,102 @@ def test_values_in_different_scenarios_are_no_pairs_and_it_is_said():
 def test_scenarios_of_one_arm_alone_are_counted_and_said():
     done, _ = judged({"f": paired([(1, 3, 2, 3), (1, 3, 0, 0), (2, 3, 1, 3)])})
     assert (done["f"].n, done["f"].one_sided) == (2, 1)
-    assert "1 scenario" in done["f"].note
+    assert done["f"].note == "left out: 1 scenario in which A alone has a value"
+    done, _ = judged({"f": paired([(1, 3, 2, 3), (1, 3, 0, 0), *[(0, 0, 1, 3)] * 2])})
+    assert done["f"].note.endswith(
+        "1 scenario in which A alone has a value and 2 scenarios in which B alone has a value"
+    )
+
+
+one_sided = st.lists(
+    pair.flatmap(lambda own: st.sampled_from([(*own, 0, 0), (0, 0, *own)])), min_size=1, max_size=20
+)
+
+
+def without_count(found):
+    return msgspec.structs.replace(found, low=0, high=0, one_sided=0, only_a=0, only_b=0, note="")
+
+
+@quick
+@given(few, one_sided)
+def test_scenarios_of_one_arm_alone_change_nothing(figure, alone):
+    """Values, p, scenarios needed, the closed share; the interval is drawn anew."""
+    rows = [*zip(figure.above_a, figure.below_a, figure.above_b, figure.below_b, strict=True), *alone]
+    more = paired(rows)
+    ours, theirs = (judged({"f": one, "g": one}, ["f"])[0] for one in (figure, more))
+    for name in ("f", "g"):
+        assert without_count(theirs[name]) == without_count(ours[name])
+        assert theirs[name].one_sided == len(alone)
+    assert more.values == figure.values
+    assert more.discordant == figure.discordant
+    assert needed_scenarios(more) == needed_scenarios(figure)
+    closed = [closed_share(one, seed=0, resamples=100).value for one in (figure, more)]
+    assert closed[0] == closed[1]
+
+
+def test_arms_that_are_identical_wherever_both_exist_are_not_told_apart():
+    """One arm lacks the hard third: 66.7 % against 100 %, and nothing to compare in that third."""
+    figure = paired([(3, 3, 3, 3)] * 40 + [(0, 3, 0, 0)] * 20)
+    done, tests = judged({"f": figure, "g": drawn(3, 60)}, ["f"])
+    assert (done["f"].a, done["f"].b, done["f"].verdict, tests) == (1.0, 1.0, "undecided", 0)
+    assert (done["f"].n, done["f"].only_a, done["f"].only_b) == (40, 20, 0)
+    mixed = paired([(i % 2, 1, i % 2, 1) for i in range(40)] + [(0, 0, 1, 1)] * 20)
+    assert differences({"f": mixed}, seed=0, resamples=500)["f"].difference == 0
+    assert differences({"f": mixed}, seed=0, resamples=500)["f"].p == 1
+
+
+def test_an_outage_of_one_arm_moves_no_interval():
+    rng = [(i % 4, 3, (i * 7 + i // 5) % 4, 3) for i in range(40)]
+    whole = paired([*rng, *[(0, 0, 0, 0)] * 20])
+    outage = paired([*rng, *[(3, 3, 0, 0)] * 20])
+    assert bootstrap_intervals([outage], STREAM, 500) == bootstrap_intervals([whole], STREAM, 500)
+
+
+def test_rare_figures_with_other_yields_are_told_apart_as_often_as_declared():
+    """The arm that loses its hard cases shows higher values, but where both have one they are the same."""
+
+    def figure(seed):
+        rows = []
+        for i in range(60):
+            easy = Stream(seed, i).uniform("easy")
+            a, b = (int(Stream(seed, arm, i).chance(easy)) for arm in "ab")
+            lost = Stream(seed, i).chance(1 - easy, "lost")
+            rows.append((a, 1, 0, 0) if lost else (a, 1, b, 1))
+        return paired(rows)
+
+    found = sum(
+        differences({"f": figure(seed)}, seed=0, resamples=100)["f"].p <= ALPHA for seed in range(200)
+    )
+    assert stats.binomtest(found, 200, ALPHA, alternative="greater").pvalue > 0.01
+
+
+noise = st.sampled_from([1 - 1e-14, 1 + 1e-14, 1 - 3e-10, 1.0])
+
+
+@quick
+@given(st.lists(st.tuples(pair, noise, noise), min_size=2, max_size=12))
+def test_rounding_is_no_difference(values):
+    same = paired([(n / 3 * one, d, n / 3 * other, d) for (n, d), one, other in values])
+    assert same.differing == 0
+    assert same.discordant == (0, 0)
+    assert permutation_p(same, STREAM, 100) == 1
+    assert differences({"f": same}, seed=0, resamples=100)["f"].difference == 0
+
+
+@quick
+@given(few, st.lists(noise, min_size=28, max_size=28))
+def test_rounding_changes_neither_p_nor_what_differs(figure, factors):
+    f = np.array(factors).reshape(4, -1)[:, : len(figure.below_a)]
+    rounded = Paired(figure.above_a * f[0], figure.below_a, figure.above_b * f[1], figure.below_b)
+    assert rounded.differing == figure.differing
+    assert rounded.discordant == figure.discordant
+    assert rounded.is_binary == figure.is_binary
+    assert permutation_p(rounded, STREAM, 10) == permutation_p(figure, STREAM, 10)
+
+
+def test_what_cancels_to_nearly_0_is_0():
+    figure = paired([(100.0, 1, 100.0, 1), (0.0, 1, 1.4e-14, 1), (50.0, 1, 50.0, 1)])
+    assert figure.differing == 0
 
 
 def test_the_same_call_gives_the_same_and_another_seed_another_interval():

@@ -4,6 +4,7 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from opoi.models.meter import Spent
 from opoi.models.served.server import running
 from opoi.pipeline import run_all
 from opoi.report.board_page import render
-from opoi.report.leaderboard import print_board
+from opoi.report.leaderboard import about_lines, print_board
 from opoi.run import Run
 from opoi.seeds import Stream
 from opoi.settings import merge, read_table
@@ -394,6 +395,31 @@ def test_a_copy_that_was_edited_is_not_overwritten_when_its_source_changes(bench
     assert {row.cleaner for row in bench.board.rows} == {"C1", "C2"}
 
 
+def test_rows_of_a_run_that_a_person_edited_are_marked(bench, made):
+    bench.write(models=["Neat"], strategies=["opoi"]).make()
+    edit(bench.cell("Neat", "C2") / "traces/opoi.jsonl")
+    assert bench.make()[0] == 0
+    assert {row.cleaner: row.edited for row in bench.board.rows} == {"C1": (), "C2": ("traces/opoi.jsonl",)}
+    for page in (bench.pages["txt"].decode(), bench.pages["html"].decode()):
+        said = " ".join(page.split())
+        assert re.search(r"Neat C2 opoi \(\d+\)", said)
+        assert "a person edited or put there: traces/opoi.jsonl" in said
+        assert not re.search(r"Neat C1 opoi \(\d+\)", said)
+    assert all(row.edited == () for row in made.board.rows)
+    assert "a person edited" not in made.pages["txt"].decode()
+
+
+def test_a_run_whose_figures_were_edited_has_no_rows_and_the_others_stay(bench):
+    bench.write(models=["Neat"], strategies=["opoi"]).make()
+    figures = bench.cell("Neat", "C2") / "measures.json"
+    figures.write_text(figures.read_text() + "\n")
+    code, said = bench.make()
+    assert code == 1
+    assert "edited by hand" in said
+    assert {row.cleaner for row in bench.board.rows} == {"C1"}
+    assert [(cell.model, cell.cleaner) for cell in bench.board.absent] == [("Neat", "C2")]
+
+
 # ---------------------------------------------------------------- taking over
 
 
@@ -750,6 +776,60 @@ def test_less_being_better_is_more_being_better_of_what_is_left(seed):
     if sums.count(max(sums)) > 1:
         return
     assert [one.mark for one in marks(rows)[1]] == [one.mark for one in marks(turned, "lower")[1]]
+
+
+def lacking(row, where):
+    """Return a row that has no value where the flags say so."""
+    return tuple(np.where(where, 0.0, part) for part in row)
+
+
+@given(seed=st.integers(0, 99))
+@examples(max_examples=15, deadline=None)
+def test_scenarios_that_one_row_alone_has_bear_on_no_mark(seed):
+    """The other row has no value in the last third; whatever the best one does there changes nothing."""
+    best, other = columns(seed, (0.9, 0.6), 36)
+    last = np.arange(36) >= 24
+    other = lacking(other, last)
+    high = (np.where(last, 3.0, best[0]), best[1])
+    if not sum(lacking(best, last)[0]) / 72 > sum(other[0]) / 72:
+        return
+    _, with_third = marks([high, other])
+    _, without = marks([lacking(best, last), other])
+    assert with_third == without
+    assert with_third[1].n == 24
+
+
+def test_a_row_is_not_told_from_the_best_by_what_the_best_alone_was_asked():
+    same = columns(2, (0.5,), 40)[0]
+    hard = np.arange(40) >= 20
+    first = (np.where(hard, 3.0, same[0]), same[1])
+    _, found = marks([first, lacking(same, hard)])
+    assert [one.mark for one in found] == ["best", "same"]
+    assert found[1].p == 1
+
+
+def test_a_row_that_is_better_where_both_have_a_value_is_not_told_from_the_best():
+    n, both = 60, np.arange(60) < 30
+    best = (np.where(both, 1.0, 3.0), np.full(n, 3.0))  # 2/3 in all, 1/3 where both have a value
+    other = lacking((np.full(n, 1.8), np.full(n, 3.0)), ~both)  # 0.6
+    _, found = marks([best, other])
+    assert found[1].p_adjusted <= 0.05
+    assert [one.mark for one in found] == ["best", "same"]
+
+
+def test_a_row_that_shares_no_scenario_with_the_best_is_not_compared():
+    one, two = columns(1, (0.9, 0.2), 20)
+    half = np.arange(20) < 10
+    column, found = marks([lacking(one, half), lacking(two, ~half)])
+    assert [(row.mark, row.p) for row in found] == [("best", None), ("", None)]
+    assert column.tested == 0
+
+
+def test_one_scenario_on_the_board_is_one():
+    (line, *_) = about_lines(msgspec.structs.replace(board_of("m"), scenarios=1))
+    assert "1 scenario," in line
+    (line, *_) = about_lines(board_of("m"))
+    assert "2 scenarios," in line
 
 
 def test_many_rows_get_as_many_draws_as_their_correction_asks_for():

@@ -1,4 +1,4 @@
-"""The difference of two figures: against the figures themselves, and its interval against a bootstrap of scipy's."""
+"""The difference of two figures: against the figures themselves, and its interval against scipy's bootstrap."""
 
 import numpy as np
 import pytest

@@ -34,6 +34,13 @@ PRIMARY = ("accuracy_observable", "consensus_pair", "forced_logprob", "hindsight
 
 _LOST = "regret_observable"
 
+_COMMON = "accuracy_observable_common"
+
+_SCORED = "forced_"
+"""How figures begin that are log-probabilities of the first scorer."""
+
+OTHER_SCENARIOS = "each run has it on scenarios of its own: those of which all its arms kept a trace"
+
 NOT_A_RATIO = (
     "no ratio of sums over scenarios: scenarios have no parts of their own in it that could be paired"
 )
@@ -102,7 +109,7 @@ def compare(
         schema="opoi.comparison/1",
         runs=tuple(run.name for run in runs),
         simulated=any(run.simulated for run in runs),
-        settings=_contrasts([run.facts() for run in runs]),
+        settings=_contrasts([run.facts(_shared_arms(pairs)) for run in runs]),
         primary=declared,
         tests=tests,
         alpha=ALPHA,
@@ -112,7 +119,8 @@ def compare(
         definitions={name: definitions[name] for name in shown},
         compared=tuple(
             msgspec.structs.replace(
-                _compared(a, b, found, one, shown), closed=_closed(figures.get(_LOST), seed, resamples)
+                _compared(a, b, found, one, shown),
+                closed=_closed(figures.get(_LOST), seed, resamples),
             )
             for (a, b), found, one, figures in zip(pairs, scenarios, judged, columns, strict=True)
         ),
@@ -174,6 +182,11 @@ def _arms(a: MeasuredRun, arm_a: str, b: MeasuredRun, arm_b: str) -> list[tuple[
     return [(_Arm(a, one), _Arm(b, other)) for one, other in names]
 
 
+def _shared_arms(pairs: Sequence[tuple[_Arm, _Arm]]) -> set[str]:
+    """Return the arms that are compared with one of the same name; the others tell how they are made."""
+    return {a.name for a, b in pairs if a.name == b.name}
+
+
 # ---------------------------------------------------------------- which scenarios
 
 
@@ -200,9 +213,10 @@ def _why_apart(a: MeasuredRun, b: MeasuredRun, found: _Pairing) -> str:
     facts = {contrast.name: contrast.values for contrast in _contrasts([a.facts(), b.facts()])}
     differ = [f"{key} is {' and '.join(facts[key])}" for key in ("suite", "seed") if key in facts]
     if not differ and found.other_world:
-        differ = [f"{found.other_world} have the same id, but their worlds differ: made by other versions?"]
+        have = "has" if found.other_world == 1 else "have"
+        differ = [f"{found.other_world} {have} the same id, but their worlds differ: made by other versions?"]
     if not differ:
-        differ = [f"one has {len(a.worlds)} scenarios, the other {len(b.worlds)}, and no id is in both"]
+        differ = [f"no id is in both: one run has {len(a.worlds)} of them, the other {len(b.worlds)}"]
     return "; ".join(differ)
 
 
@@ -225,13 +239,24 @@ def _known(names: Sequence[str], definitions: dict[str, Definition]) -> None:
 
 
 def _columns(a: _Arm, b: _Arm, ids: list[str], wanted: Sequence[str]) -> dict[str, Paired]:
-    """Return the figures to which some scenario of either arm contributes."""
+    """Return the figures to which some scenario of either arm contributes and that mean one thing in both."""
     present = {*a.run.figures(a.name), *b.run.figures(b.name)}
     return {
         name: Paired(*a.run.column(a.name, name, ids), *b.run.column(b.name, name, ids))
         for name in wanted
-        if name in present
+        if name in present and not _why_apart_in(a, b, name)
     }
+
+
+def _why_apart_in(a: _Arm, b: _Arm, name: str) -> str:
+    """Say why a figure is of two things in two runs, `""` where it is not or where one lacks it."""
+    if a.run is b.run or any(name not in one.run.figures(one.name) for one in (a, b)):
+        return ""
+    if name == _COMMON:
+        return OTHER_SCENARIOS
+    if name.startswith(_SCORED) and a.run.scorer != b.run.scorer:
+        return f"other scorers: {a.run.scorer or 'unknown'} for A, {b.run.scorer or 'unknown'} for B"
+    return ""
 
 
 def _compared(
@@ -266,16 +291,18 @@ def _with_definition(found: Difference, a: MeasuredRun, b: MeasuredRun, name: st
 
 
 def _why_missing(a: _Arm, b: _Arm, name: str, found: Difference | None) -> str:
+    if apart := _why_apart_in(a, b, name):
+        return apart
     if found is not None and found.note:
         return found.note
     measures = [one.run.arm(one.name).measures.get(name) for one in (a, b)]
     if found is None and any(one is not None and one.value is not None for one in measures):
         return NOT_A_RATIO
-    values = (found.a, found.b) if found is not None else (None, None)
+    alone = (found.only_a, found.only_b) if found is not None else (0, 0)
     reasons = [
         f"{letter}: {(one.note if one is not None else 'not measured') or 'nothing to measure'}"
-        for letter, one, value in zip("AB", measures, values, strict=True)
-        if value is None
+        for letter, one, count in zip("AB", measures, alone, strict=True)
+        if not count
     ]
     return "; ".join(reasons)
 

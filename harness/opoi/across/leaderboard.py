@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opoi.across.cells import Cells, Done
+from opoi.across.fresh import edited
 from opoi.across.grid import Grid, read_grid
 from opoi.across.reading import MeasuredRun, read_run
 from opoi.errors import ArtefactError, EndpointError, UsageError
@@ -41,9 +42,7 @@ def leaderboard(file: Path, folder: Path, *, progress: Progress | None = None) -
     cells = Cells(grid, folder, progress or Quiet())
     cells.check()
     with _locked(folder):
-        found = list(cells.carry_out())
-        absent = [cell for cell in found if isinstance(cell, Absent)]
-        entries = _entries([cell for cell in found if isinstance(cell, Done)])
+        entries, absent = _entries(list(cells.carry_out()))
     if not entries:
         raise EndpointError(
             "not one cell of the board could be carried out",
@@ -90,19 +89,32 @@ class _Entry:
     arm: ArmResult
     run: MeasuredRun
     played: str
+    edited: tuple[str, ...]
 
 
-def _entries(cells: Sequence[Done]) -> list[_Entry]:
-    """Return the rows: every strategy of every cell, and of each model the unsteered arm of one cell."""
-    entries = []
+def _entries(cells: Sequence[Done | Absent]) -> tuple[list[_Entry], list[Absent]]:
+    """Return the rows: every strategy of every cell, and of each model the unsteered arm of one cell.
+
+    Returns:
+        The rows, and the cells that have none: not carried out, or with figures that cannot be used.
+    """
+    entries: list[_Entry] = []
+    absent: list[Absent] = []
     shown: set[str] = set()
     for cell in cells:
-        run, played = read_run(cell.folder), _played(cell.folder)
+        if isinstance(cell, Absent):
+            absent.append(cell)
+            continue
+        try:
+            run, played, changed = read_run(cell.folder), _played(cell.folder), edited(cell.folder)
+        except ArtefactError as error:
+            absent.append(Absent(model=cell.model.name, cleaner=cell.cleaner.name, why=error.line))
+            continue
         made = {arm.name for arm in cell.model.settings.arms()}
         wanted = made if cell.model.name in shown else {*made, "base"}
         shown.add(cell.model.name)
-        entries += [_Entry(cell, arm, run, played) for arm in run.results.arms if arm.name in wanted]
-    return entries
+        entries += [_Entry(cell, arm, run, played, changed) for arm in run.results.arms if arm.name in wanted]
+    return entries, absent
 
 
 def _played(folder: Path) -> str:
@@ -197,4 +209,5 @@ def _row(entry: _Entry, found: dict[str, Standing]) -> BoardRow:
         drops=entry.arm.drops,
         measures=entry.arm.measures,
         standings=found,
+        edited=entry.edited,
     )

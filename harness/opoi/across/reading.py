@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from opoi.across.fresh import check_fresh
 from opoi.errors import ArtefactError, UnknownNameError
 from opoi.intervals import Floats
 from opoi.measures.results import ArmResult, Results
@@ -21,10 +23,23 @@ __all__ = ["MeasuredRun", "flat", "read_run", "source_of"]
 
 T = TypeVar("T")
 
-_IRRELEVANT = ("concurrency", "max_calls", "max_tokens_total", "prices", "endpoint.api_key_env")
-"""Settings on which no result depends."""
+_IRRELEVANT = (
+    "concurrency",
+    "max_calls",
+    "max_tokens_total",
+    "prices",
+    "endpoint.api_key_env",
+    "strategies",
+)
+"""Settings on which no result of a named arm depends."""
 
 _MANIFEST = "manifest.json"
+
+_TOLERANCE = 1e-9
+"""By how much of its denominator a share may leave 0 to 1, by rounding."""
+
+_SAME = 1e-6
+"""Relative distance within which a figure of `measures.json` is that of its parts."""
 
 
 class _Manifest(msgspec.Struct):
@@ -76,6 +91,7 @@ class MeasuredRun:
         self._places: dict[str, int] = {}
         for row in rows:
             self._add(row)
+        self._check()
 
     def _add(self, row: UnitRow) -> None:
         if row.scenario_id in self._places:
@@ -92,6 +108,54 @@ class MeasuredRun:
                 if name not in columns:
                     columns[name] = _Columns(array("d"), array("d"))
                 columns[name].put(place, pair)
+
+    # ------------------------------------------------------------ what cannot be
+
+    def _check(self) -> None:
+        """Refuse parts that cannot be those of their figures.
+
+        Raises:
+            ArtefactError: They cannot.
+        """
+        told, here = self.results.scenarios, len(self._places)
+        if told != here:
+            raise self._unfit(f"has {_scenarios(here)} in units.jsonl, and {told} by measures.json")
+        for arm, columns in self._columns.items():
+            for name, column in columns.items():
+                self._check_column(arm, name, column)
+        for result in self.results.arms:
+            for name, measure in result.measures.items():
+                definition = self.results.definitions.get(name)
+                if measure.value is not None and definition is not None and definition.parts:
+                    self._check_value(result.name, name, measure.value)
+
+    def _check_column(self, arm: str, name: str, column: _Columns) -> None:
+        above, below = np.frombuffer(column.above), np.frombuffer(column.below)
+        definition = self.results.definitions.get(name)
+        wrong = ~np.isfinite(above) | ~np.isfinite(below) | (below < 0)
+        if definition is not None and definition.parts and definition.unit == "share":
+            room = _TOLERANCE * np.maximum(1.0, below)
+            wrong |= (above < -room) | (above > below + room)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            scenario = next(key for key, place in self._places.items() if place == at)
+            raise self._unfit(
+                f"has {above[at]:g} / {below[at]:g} as {name} of {arm} in scenario {scenario!r}",
+                why="units.jsonl cannot be right: a share lies in 0 to 1, no denominator is below 0, and "
+                "every number is finite",
+            )
+
+    def _check_value(self, arm: str, name: str, value: float) -> None:
+        column = self._columns.get(arm, {}).get(name)
+        under = math.fsum(column.below) if column is not None else 0.0
+        ratio = math.fsum(column.above) / under if column is not None and under else math.nan
+        if not math.isclose(ratio, value, rel_tol=_SAME, abs_tol=_SAME):
+            raise self._unfit(
+                f"has {value:g} as {name} of {arm} in measures.json, and {ratio:g} by units.jsonl",
+            )
+
+    def _unfit(self, what: str, *, why: str = "the two are not of one walk over the traces") -> ArtefactError:
+        return ArtefactError(f"{self.name} {what}", why=why, fix=f"opoi measure {self.name} --force")
 
     # ------------------------------------------------------------ arms
 
@@ -131,18 +195,29 @@ class MeasuredRun:
 
     # ------------------------------------------------------------ what made it
 
-    def facts(self) -> dict[str, str]:
-        """Return everything that made the run, flat: settings, what they come down to, versions."""
+    def facts(self, arms: Collection[str] = ()) -> dict[str, str]:
+        """Return everything that made the run, flat: settings, what they come down to, versions.
+
+        Args:
+            arms: Whose strategies to tell; what others are made of bears on none of their figures.
+        """
+        written = {**self._manifest.settings, "strategy": _of(arms, self._manifest.settings, "strategy")}
         settings = {
             name: value
-            for name, value in flat(self._manifest.settings).items()
+            for name, value in flat(written).items()
             if not any(name == key or name.startswith(f"{key}.") for key in _IRRELEVANT)
         }
-        made = self._manifest.resolved
+        made = {**self._manifest.resolved, "strategies": _of(arms, self._manifest.resolved, "strategies")}
         once = {key: made[key] for key in made if key != "corrector" or made[key] != made.get("agent")}
         resolved = {f"resolved.{name}": value for name, value in flat(once).items()}
         versions = {f"version.{name}": value for name, value in self._manifest.versions.items()}
         return {**settings, **resolved, **versions}
+
+    @property
+    def scorer(self) -> str:
+        """Name of the model whose log-probabilities the `forced_*` figures are, `""` where none was asked."""
+        confidence = self.results.confidence
+        return confidence.scorers[0] if confidence is not None and confidence.scorers else ""
 
     @property
     def simulated(self) -> bool:
@@ -159,6 +234,15 @@ class MeasuredRun:
         )
         fields = self._manifest.resolved.get("strategies", {}).get(arm, {})
         return flat({"strategy": {"use": use, **fields}}) if use or fields else {}
+
+
+def _of(arms: Collection[str], tables: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the part of a table of strategies that belongs to some arms."""
+    return {name: fields for name, fields in (tables.get(key) or {}).items() if name in arms}
+
+
+def _scenarios(count: int) -> str:
+    return f"{count} scenario{'s' * (count != 1)}"
 
 
 def _take(column: array[float], rows: Sequence[int]) -> Floats:
@@ -205,7 +289,8 @@ def read_run(folder: Path) -> MeasuredRun:
     """Return the run in a folder.
 
     Raises:
-        ArtefactError: There is no run, it was not measured, or a file of it cannot be read.
+        ArtefactError: There is no run, it was not measured, a file of it cannot be read, or its figures are
+            not those of the files that are there now.
     """
     manifest = _decode(
         folder / _MANIFEST,
@@ -226,6 +311,7 @@ def read_run(folder: Path) -> MeasuredRun:
             why="figures of single scenarios are what is compared, and the run was measured without them",
             fix=again,
         )
+    check_fresh(folder)
     return MeasuredRun(folder, manifest, results, read(units, UnitRow))
 
 

@@ -67,6 +67,8 @@ def compare(
 
     gates = [_gate(text) for text in fail_on]
     shown = _names(figures or "")
+    if json_ not in (None, "-"):
+        _check_place(Path(json_))
     watch = watcher(quiet=quiet or json_ == "-").start("compare", 0)
     try:
         found = compare_runs(
@@ -108,8 +110,34 @@ def _write(found: Comparisons, place: str) -> None:
     text = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
     if place == "-":
         click.echo(visible(text.decode().replace("\x7f", "\\u007f")), nl=False)
-    else:
+        return
+    try:
         write_atomic(Path(place), [text])
+    except OSError as error:
+        Path(f"{place}.tmp").unlink(missing_ok=True)
+        raise _unwritable(Path(place), error.strerror or str(error)) from error
+
+
+def _check_place(place: Path) -> None:
+    """Refuse a place that cannot be written, before the work is done.
+
+    Raises:
+        UsageError: It is a folder or a device, or in no folder that can be written.
+    """
+    import os
+
+    if place.is_dir():
+        raise _unwritable(place, "it is a folder", fix=f"name a file in it: --json {place / 'compare.json'}")
+    if place.exists() and not place.is_file():
+        raise _unwritable(place, "it is no file", fix="--json - prints to standard output")
+    if not place.parent.is_dir():
+        raise _unwritable(place, "its folder does not exist", fix=f"mkdir -p {place.parent}")
+    if not os.access(place.parent, os.W_OK | os.X_OK):
+        raise _unwritable(place, "nothing may be written into its folder")
+
+
+def _unwritable(place: Path, why: str, *, fix: str = "choose another place for --json") -> UsageError:
+    return UsageError(f"--json {place} cannot be written", why=why, fix=fix)
 
 
 def _gate(text: str) -> tuple[str, str]:

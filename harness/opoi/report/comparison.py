@@ -56,7 +56,8 @@ def comparison_tables(found: Comparisons, one: Compared) -> tuple[Table, ...]:
     if one.contrasts:
         tables.append(settings_table("How the arms are made", ("A", "B"), one.contrasts))
     if primary:
-        tables.append(_figures(_primary_title(found.tests), primary, found, one, adjusted=True))
+        title = _primary_title(found.tests) + _alike_in(primary, one)
+        tables.append(_figures(title, primary, found, one, adjusted=True))
     if others:
         title = "Other figures: p is not adjusted, expect 1 in 20 at 0.05 by chance"
         tables.append(_figures(title, others, found, one, adjusted=False))
@@ -71,6 +72,22 @@ def _primary_title(tests: int) -> str:
     if not tests:
         return "Primary figures: no scenario differs in any of them, there is nothing to test"
     return f"Primary figures: p adjusted by Holm's method over {tests} test{'s' if tests > 1 else ''}"
+
+
+def _alike_in(names: Sequence[str], one: Compared) -> str:
+    """Say which figures are alike in every scenario, and what that says of others."""
+    bounds: dict[str, list[str]] = {}
+    for name in names:
+        if not one.figures[name].differing:
+            bounds.setdefault(_percent(one.figures[name].most_differing), []).append(name)
+    return "".join(
+        f". Alike in every scenario, 95 % sure that fewer than {most} differ: {', '.join(alike)}"
+        for most, alike in bounds.items()
+    )
+
+
+def _percent(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:.2g}\u00a0%"
 
 
 def _missing(missing: Mapping[str, str]) -> Table:
@@ -92,9 +109,9 @@ def settings_table(title: str, heads: Sequence[str], contrasts: Sequence[Contras
 
 def _head(found: Comparisons) -> list[str]:
     return [
-        "B minus A (shares: in points) on the scenarios that both have, with 95 % intervals of a paired "
-        f"bootstrap over scenarios ({found.resamples} resamples, fewer for very many scenarios). p: the two "
-        "arms exchanged within scenarios; exact McNemar where every scenario is 0 or 1.",
+        "B minus A (shares: in points) on the scenarios in which both have a value, with 95 % intervals of a "
+        f"paired bootstrap over scenarios ({found.resamples} resamples, fewer for very many scenarios). p: "
+        "the two arms exchanged within scenarios; exact McNemar where every scenario is 0 or 1.",
         f"A verdict is given at p <= {found.alpha:g}. Under `undecided` stands the number of scenarios with "
         f"which a difference as large as this would be found with a chance of {100 * found.power:g} % (at "
         f"{found.alpha:g}; for a primary figure at {found.alpha:g} divided by the number of tests).",
@@ -123,7 +140,8 @@ def _sides(one: Compared) -> list[str]:
         if count
     ]
     left = f"; left out: {', '.join(apart)}" if apart else ""
-    lines = [f"A = {one.a}", f"B = {one.b}", f"{one.scenarios} scenarios in both{left}"]
+    many = f"{one.scenarios} scenario{'s' * (one.scenarios != 1)}"
+    lines = [f"A = {one.a}", f"B = {one.b}", f"{many} in both{left}"]
     if one.closed is not None and one.closed.value is not None:
         text = " ".join(printed(one.closed, "share")).rstrip()
         lines.append(
@@ -152,11 +170,11 @@ def _alike(names: Sequence[str], found: Comparisons, one: Compared) -> Table:
     for number, name in enumerate(names, start=1):
         definition, figure = found.definitions[name], one.figures[name]
         value = Cell(_value(figure.a, definition.unit, _digits(definition.unit, figure)))
-        most = Cell(f"{100 * figure.most_differing:.2g}\u00a0%" if figure.most_differing else MISSING)
+        most = Cell(_percent(figure.most_differing))
         rows.append((Cell(name, marks=(number,)), value, Cell(str(figure.n)), most))
         notes.append(_note(definition, figure))
     heads = ("figure", "A = B", "scenarios", "differ, at most")
-    title = "Alike in every scenario (at most: 95 % bound of the share of scenarios that differ)"
+    title = "Alike in every scenario (95 % sure that no more than `differ, at most` of all scenarios differ)"
     return Table(title, heads, tuple(rows), tuple(notes))
 
 

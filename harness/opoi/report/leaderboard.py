@@ -38,15 +38,16 @@ def about_lines(board: Board) -> list[str]:
         every = {row.model for row in board.rows} == {*board.simulated}
         lines.append(SIMULATED if every else f"{', '.join(board.simulated)}: {_lower(SIMULATED)}")
     runs = f"{board.runs} run{'s' * (board.runs != 1)} of each"
+    many = f"{board.scenarios} scenario{'s' * (board.scenarios != 1)}"
     lines.append(
-        f"suite {board.suite}, {board.scenarios} scenarios, {runs}, seed {board.seed}; sorted by "
+        f"suite {board.suite}, {many}, {runs}, seed {board.seed}; sorted by "
         f"{board.definitions[board.by].title}; 95 % intervals over scenarios ({board.resamples} resamples)"
     )
     lines.append(
         "* is the best row of its column. = is a row that the data cannot tell from it: adjusted "
-        f"p > {board.alpha:g}. p comes from exchanging the two rows within scenarios; it is adjusted by "
-        "Holm's method over the rows, times half their number since the same data pick the best one. A row "
-        "without a mark is worse than the best, or was not compared."
+        f"p > {board.alpha:g}. p comes from exchanging the two rows within the scenarios in which both have "
+        "a value; it is adjusted by Holm's method over the rows, times half their number since the same data "
+        "pick the best one. A row without a mark is worse than the best, or was not compared."
     )
     return lines
 
@@ -59,7 +60,7 @@ def board_table(board: Board) -> Table:
     """Return the rows and columns of the board."""
     notes: dict[str, int] = {}
     rows = tuple(
-        (Cell(visible(row.label)), *(_cell(board, row, column, notes) for column in board.columns))
+        (Cell(_label(row, notes)), *(_cell(board, row, column, notes) for column in board.columns))
         for row in board.rows
     )
     heads = tuple(_head(board, column, notes) for column in board.columns)
@@ -83,6 +84,14 @@ def absent_table(board: Board) -> Table:
 def _head(board: Board, column: Column, notes: dict[str, int]) -> str:
     marks = "".join(f" ({_number(notes, column.note)})" for _ in range(bool(column.note)))
     return visible(board.definitions[column.name].title) + _ARROW[column.better] + marks
+
+
+def _label(row: BoardRow, notes: dict[str, int]) -> str:
+    """Return what a row is called, with the mark of a run that a person edited."""
+    if not row.edited:
+        return visible(row.label)
+    note = f"its run holds what a person edited or put there: {', '.join(row.edited)}"
+    return f"{visible(row.label)} ({_number(notes, note)})"
 
 
 def _number(notes: dict[str, int], note: str) -> int:

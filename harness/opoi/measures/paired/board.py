@@ -114,7 +114,7 @@ class Column(Value, frozen=True, kw_only=True, omit_defaults=False):
         better: Which way it is better.
         tested: How many rows were compared with the best one; those that are alike in every scenario are not
             counted.
-        scenarios: On how many scenarios.
+        scenarios: Scenarios that all rows share; two rows are compared on those in which both have a value.
         draws: Exchanges of two rows that were drawn for each of these tests.
         note: Why rows could not be compared, `""` where they could.
     """
@@ -135,11 +135,13 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=False):
             it was not compared.
         p: Two-sided p against the best row, None for that row itself and where it was not compared.
         p_adjusted: Corrected for the number of rows, and for the best being picked by the same data.
+        n: Scenarios in which both this row and the best one have a value, 0 where it was not compared.
     """
 
     mark: Mark = ""
     p: float | None = None
     p_adjusted: float | None = None
+    n: int = 0
 
 
 class BoardRow(Value, frozen=True, kw_only=True, omit_defaults=False):
@@ -156,6 +158,7 @@ class BoardRow(Value, frozen=True, kw_only=True, omit_defaults=False):
         drops: Why the others are not, with counts.
         measures: All figures by name.
         standings: By figure, for the columns of the board.
+        edited: Artefacts behind the figures that a person edited or put there, by their path in the run.
     """
 
     model: str
@@ -168,6 +171,7 @@ class BoardRow(Value, frozen=True, kw_only=True, omit_defaults=False):
     drops: dict[str, int]
     measures: dict[str, Measure]
     standings: dict[str, Standing]
+    edited: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

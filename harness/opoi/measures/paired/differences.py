@@ -37,20 +37,23 @@ class Difference(Value, frozen=True, kw_only=True, omit_defaults=False):
 
     Attributes:
         a: Value of A on the paired scenarios, None where it has none.
-        b: Value of B.
+        b: Value of B on the same scenarios.
         difference: B minus A.
         low: Lower end of the 95 % interval of the difference, from a paired bootstrap over scenarios.
         high: Upper end.
         n: Scenarios to which both arms contribute.
-        one_sided: Scenarios to which one of them alone contributes.
+        one_sided: Scenarios to which one of them alone contributes; they are left out of everything else.
+        only_a: Those of A.
+        only_b: Those of B.
         differing: Scenarios in which numerator or denominator differ; only these speak in a test.
         most_differing: Where none differs: 95 % bound of the share of scenarios that do, `1 - 0.05**(1/n)`.
         p: Two-sided p of the hypothesis that the arms can be exchanged within a scenario.
         test: How p was worked out, `""` without one.
         p_adjusted: Holm's p among the primary figures, None for another figure.
         verdict: `A higher` or `B higher` where the adjusted p, or p where there is none, is at most 0.05.
-        needed: For `undecided`: scenarios with which a difference as large as this one would be found with a
-            chance of 80 %; 1,000,001 stands for any number above a million, None for no difference at all.
+        needed: For `undecided`: scenarios to which both contribute with which a difference as large as this
+            one would be found with a chance of 80 %; 1,000,001 stands for any number above a million, None
+            for no difference at all.
         note: What else to say.
     """
 
@@ -61,6 +64,8 @@ class Difference(Value, frozen=True, kw_only=True, omit_defaults=False):
     high: float | None = None
     n: int = 0
     one_sided: int = 0
+    only_a: int = 0
+    only_b: int = 0
     differing: int = 0
     most_differing: float | None = None
     p: float | None = None
@@ -96,10 +101,13 @@ def differences(figures: Mapping[str, Paired], *, seed: int, resamples: int) -> 
 def closed_share(figure: Paired, *, seed: int, resamples: int) -> Measure:
     """Return which share of what A loses B does not lose, with its 95 % interval.
 
-    Formula: 1 - (ratio of B) / (ratio of A); of `regret_observable`, where V is the mean expected utility of
-        the decisions, that is the closed performance gap (V_B - V_A) / (V_obs - V_A)
-    Range: below 1; below 0 where B loses more
-    Source: methods specification 5.9
+    Formula: 1 - regret_observable(B) / regret_observable(A) = (V_B - V_A) / (V_obs - V_A), V the mean
+        expected utility of the decisions
+    Unit: share
+    Range: up to 1; below 0 where B loses more
+    Source: methods specification 5.9 (closed performance gap)
+    Needs: T0
+    Not for: an A that loses next to nothing
 
     Args:
         figure: What both arms lose, on the same scenarios.
@@ -117,12 +125,10 @@ def closed_share(figure: Paired, *, seed: int, resamples: int) -> Measure:
 
 
 def _difference(figure: Paired, span: tuple[float, float] | None, p: float | None) -> Difference:
-    both, one_sided, differing = figure.both, figure.one_sided, figure.differing
-    notes = [f"one of the two alone has a value in {one_sided} scenarios"] if one_sided else []
+    both, differing = figure.both, figure.differing
     most = None
     if not differing:
         span, most = None, rounded(1 - ALPHA ** (1 / both))
-        notes.append(f"alike in every scenario; 95 % sure that fewer than {100 * most:.2g} % differ")
     a, b = (rounded(value) for value in figure.values if value is not None)
     return Difference(
         a=a,
@@ -131,19 +137,38 @@ def _difference(figure: Paired, span: tuple[float, float] | None, p: float | Non
         low=rounded(span[0]) if span else None,
         high=rounded(span[1]) if span else None,
         n=both,
-        one_sided=one_sided,
+        one_sided=figure.one_sided,
+        only_a=figure.only_a,
+        only_b=figure.only_b,
         differing=differing,
         most_differing=most,
         p=rounded(mcnemar_p(*figure.discordant)) if p is None else p,
         test="McNemar, exact" if p is None else "permutation" if differing > EXACT else "permutation, exact",
-        note="; ".join(notes),
+        note=_left_out(figure),
     )
 
 
 def _apart(figure: Paired) -> Difference:
-    a, b = (None if value is None else rounded(value) for value in figure.values)
-    note = "" if a is None or b is None else NOTE_APART
-    return Difference(a=a, b=b, one_sided=figure.one_sided, note=note)
+    note = NOTE_APART if figure.only_a and figure.only_b else ""
+    return Difference(
+        a=None,
+        b=None,
+        one_sided=figure.one_sided,
+        only_a=figure.only_a,
+        only_b=figure.only_b,
+        note=note,
+    )
+
+
+def _left_out(figure: Paired) -> str:
+    """Say in how many scenarios one arm alone has a value."""
+    counts = ((figure.only_a, "A"), (figure.only_b, "B"))
+    said = [
+        f"{count} scenario{'s' * (count != 1)} in which {arm} alone has a value"
+        for count, arm in counts
+        if count
+    ]
+    return f"left out: {' and '.join(said)}" if said else ""
 
 
 # ---------------------------------------------------------------- verdicts

@@ -55,6 +55,9 @@ MOST_NEEDED = 1_000_000
 EXACT = 12
 """Most scenarios that differ for which every swap is tried, 2**12 of them."""
 
+_NOISE = 1e-9
+"""Numbers that differ by a smaller part of themselves are one number, added up in another order."""
+
 _TIE = 1e-6
 """Distances in standard errors that differ by less are equal: thirds have no exact sums."""
 
@@ -66,39 +69,62 @@ _WIDTH = 6
 class Paired:
     """One figure of two arms on the same scenarios, four arrays of shape `(scenarios,)`.
 
-    A scenario in which an arm contributes nothing has 0 in both of its arrays.
+    A scenario in which an arm contributes nothing has 0 as its denominator. Only a scenario to which both
+    contribute is a pair: all others are 0 in all four arrays, whatever was given, so that nothing that reads
+    them can take a scenario of one arm alone for a difference. Numbers of A and B that differ by rounding
+    alone become their mean.
 
     Attributes:
         above_a: Numerators of A.
         below_a: Denominators of A, 0 or more.
         above_b: Numerators of B.
         below_b: Denominators of B.
+        only_a: Scenarios to which A alone contributes; those found are added to the number given.
+        only_b: Scenarios to which B alone contributes, likewise.
     """
 
     above_a: Floats
     below_a: Floats
     above_b: Floats
     below_b: Floats
+    only_a: int = 0
+    only_b: int = 0
+
+    def __post_init__(self) -> None:
+        """Leave out what is no pair, and rounding."""
+        has_a, has_b = self.below_a != 0, self.below_b != 0
+        above = _without_noise(*(np.where(has_a & has_b, one, 0.0) for one in (self.above_a, self.above_b)))
+        below = _without_noise(*(np.where(has_a & has_b, one, 0.0) for one in (self.below_a, self.below_b)))
+        kept = {
+            "above_a": above[0],
+            "above_b": above[1],
+            "below_a": below[0],
+            "below_b": below[1],
+            "only_a": self.only_a + int(np.count_nonzero(has_a & ~has_b)),
+            "only_b": self.only_b + int(np.count_nonzero(has_b & ~has_a)),
+        }
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
 
     @property
     def values(self) -> tuple[float | None, float | None]:
-        """The ratio of sums of A and of B, None where the denominators are 0."""
+        """The ratio of sums of A and of B over the pairs, None where there is no pair."""
         return _ratio(self.above_a, self.below_a), _ratio(self.above_b, self.below_b)
 
     @property
     def swapped(self) -> Paired:
         """The same with A as B and B as A."""
-        return Paired(self.above_b, self.below_b, self.above_a, self.below_a)
+        return Paired(self.above_b, self.below_b, self.above_a, self.below_a, self.only_b, self.only_a)
 
     @property
     def both(self) -> int:
         """Number of scenarios to which both arms contribute."""
-        return int(np.count_nonzero((self.below_a != 0) & (self.below_b != 0)))
+        return int(np.count_nonzero(self.below_a))
 
     @property
     def one_sided(self) -> int:
-        """Number of scenarios to which one arm alone contributes."""
-        return int(np.count_nonzero((self.below_a != 0) ^ (self.below_b != 0)))
+        """Number of scenarios to which one arm alone contributes; they are left out."""
+        return self.only_a + self.only_b
 
     @property
     def differing(self) -> int:
@@ -109,7 +135,7 @@ class Paired:
         above = np.concatenate([self.above_a, self.above_b])
         below = np.concatenate([self.below_a, self.below_b])
         whole = math.fsum(below)
-        if whole and np.allclose(above, below * (math.fsum(above) / whole), rtol=1e-9, atol=0):
+        if whole and np.allclose(above, below * (math.fsum(above) / whole), rtol=_NOISE, atol=_floor(above)):
             return 0
         return int(np.count_nonzero((self.above_a != self.above_b) | (self.below_a != self.below_b)))
 
@@ -122,8 +148,26 @@ class Paired:
     @property
     def is_binary(self) -> bool:
         """Whether every scenario counts once in both arms or in neither, with 0 or 1."""
-        ones = bool(((self.below_a == self.below_b) & np.isin(self.below_a, (0.0, 1.0))).all())
-        return ones and bool(np.isin(np.concatenate([self.above_a, self.above_b]), (0.0, 1.0)).all())
+        ones = bool((self.below_a == self.below_b).all()) and _zeros_and_ones(self.below_a)
+        return ones and _zeros_and_ones(self.above_a) and _zeros_and_ones(self.above_b)
+
+
+def _without_noise(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return two columns in which numbers that rounding alone keeps apart are equal."""
+    near = np.abs(a - b) <= _NOISE * np.maximum(np.abs(a), np.abs(b)) + _floor(a, b)
+    middle = (a + b) / 2
+    return np.where(near, middle, a), np.where(near, middle, b)
+
+
+def _floor(*columns: Floats) -> float:
+    """Return what counts as 0 beside the largest number: sums of large numbers cancel to so much."""
+    return 1e-3 * _NOISE * max((float(np.abs(one).max(initial=0.0)) for one in columns), default=0.0)
+
+
+def _zeros_and_ones(column: Floats) -> bool:
+    return bool(np.isclose(column, np.rint(column), rtol=0.0, atol=_NOISE).all()) and bool(
+        np.isin(np.rint(column), (0.0, 1.0)).all()
+    )
 
 
 def _ratio(above: Floats, below: Floats) -> float | None:
@@ -217,7 +261,7 @@ class _Swaps:
         moments = on_grid(np.vstack([_moments(first, second), _moments(second, first)]))
         one, other = moments[: len(a)], moments[len(a) :]
         self.differing = figure.differing
-        self._count = figure.both + figure.one_sided
+        self._count = figure.both
         self._one = one.sum(axis=0)
         self._all = self._one + other.sum(axis=0)
         self._cross = on_grid(first * second).sum(axis=0)
@@ -319,7 +363,7 @@ def bootstrap_intervals(
 
 
 def _interval(figure: Paired, sums: Floats) -> tuple[float, float] | None:
-    n = figure.both + figure.one_sided
+    n = figure.both
     if n < 2:
         return None
     return percentile_interval(quotient(sums[:, 2], sums[:, 3]) - quotient(sums[:, 0], sums[:, 1]), n)
@@ -349,7 +393,7 @@ def needed_scenarios(figure: Paired, *, alpha: float = ALPHA, power: float = POW
 
     `((z(1 - alpha/2) + z(power)) * sd / difference)**2` by the normal approximation, sd of the influence
     values; not less than one more scenario than there are, nor than the test needs to reach alpha at all,
-    `1 - log2(alpha)`.
+    `1 - log2(alpha)`. All of them are scenarios to which both arms contribute.
 
     Args:
         figure: Both ratios must exist.
@@ -364,8 +408,9 @@ def needed_scenarios(figure: Paired, *, alpha: float = ALPHA, power: float = POW
         return None
     normal = NormalDist()
     reach = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)
-    count = len(figure.below_a)
-    spread = float(influence(figure).std(ddof=1)) if count > 1 else 0.0
+    count = figure.both
+    own = influence(figure)[figure.below_a != 0] * (count / len(figure.below_a))  # means over the pairs
+    spread = float(own.std(ddof=1)) if count > 1 else 0.0
     needed = (reach * spread / (b - a)) ** 2
     if needed > MOST_NEEDED:
         return MOST_NEEDED + 1

@@ -45,10 +45,12 @@ def standings(
 ) -> tuple[Column, list[Standing]]:
     """Return where each row stands in a column: the best, not told from it, or told from it.
 
-    Each row is compared with the best one by exchanging the two within scenarios
-    (`inference.permutation_ps`), and Holm's method goes over these m - 1 tests. The best row was picked by
-    the same data: what Holm gives is multiplied by m / 2. Both together hold for all m (m - 1) / 2 pairs of
-    rows, whichever comes out best. Rows that are like the best in every scenario count as one with it.
+    Each row is compared with the best one by exchanging the two within the scenarios in which both have a
+    value (`inference.permutation_ps`), and Holm's method goes over these m - 1 tests. The best row was picked
+    by the same data: what Holm gives is multiplied by m / 2. Both together hold for all m (m - 1) / 2 pairs
+    of rows, whichever comes out best. Rows that are like the best in every scenario count as one with it. A
+    row that shares no scenario with the best is not compared; one that is the better one of the two where
+    both have a value is never told from it.
 
     Args:
         name: Of the figure.
@@ -65,15 +67,24 @@ def standings(
     best, *others = shown
     pairs = {at: Paired(*parts[best], *parts[at]) for at in others}
     scenarios = len(parts[best][1])
-    tested = [at for at in others if pairs[at].differing]
+    met = [at for at in others if pairs[at].both]
+    tested = [at for at in met if pairs[at].differing]
     count = len(tested) + 1
     draws = max(affordable(resamples, scenarios), math.ceil(count * (count - 1) / ALPHA))
     ps = permutation_ps([pairs[at] for at in tested], Stream(seed, "board", name), draws) if tested else []
     adjusted = [rounded(min(1.0, p * max(1.0, count / 2))) for p in holm(ps)]
     found[best] = Standing(mark="best")
-    for at in others:
-        found[at] = Standing(mark="same", p=1.0, p_adjusted=1.0)
+    for at in met:
+        found[at] = Standing(mark="same", p=1.0, p_adjusted=1.0, n=pairs[at].both)
     for at, p, p_adjusted in zip(tested, ps, adjusted, strict=True):
-        mark: Mark = "apart" if p_adjusted <= ALPHA else "same"
-        found[at] = Standing(mark=mark, p=p, p_adjusted=p_adjusted)
+        mark: Mark = "apart" if p_adjusted <= ALPHA and _is_worse(pairs[at], way) else "same"
+        found[at] = Standing(mark=mark, p=p, p_adjusted=p_adjusted, n=pairs[at].both)
     return Column(name=name, better=way, tested=len(tested), scenarios=scenarios, draws=draws), found
+
+
+def _is_worse(pair: Paired, way: Better) -> bool:
+    """Whether the second row is the worse one on the scenarios in which both have a value."""
+    best, other = pair.values
+    if best is None or other is None:
+        return False
+    return other > best if way == "lower" else other < best
