@@ -73,9 +73,8 @@ def main() -> None:
         found = json.loads(done.stdout.splitlines()[-1])
         print(f"{lines} traces of {size / lines / 1000:.1f} kB")
         print(f"{found['wall']:.1f} s ({found['cpu']:.1f} s of CPU)")
-        print(
-            f"{found['peak']:.0f} MB, and up to {found['each']:.0f} MB in each of {found['processes']} processes"
-        )
+        others = f"up to {found['each']:.0f} MB in each of {found['processes']} processes"
+        print(f"{found['peak']:.0f} MB, and {others}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ from opoi.measures import RatioMetric, Seen
 from opoi.measures.figures.standard import STANDARD
 from opoi.measures.figures.vocabulary import bigram_js_excess, js_excess, mauve_lite, tool_js_excess
 from opoi.measures.paired.differences import differences
-from opoi.measures.paired.inference import Paired, holm
+from opoi.measures.paired.inference import holm
+from opoi.measures.paired.pairing import Paired
 from opoi.protocols import Cast, Strategy
 from opoi.registry import load_suite
 from opoi.rollout import rollout

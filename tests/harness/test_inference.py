@@ -18,7 +18,6 @@ from opoi.measures.paired.inference import (
     ALPHA,
     EXACT,
     MOST_NEEDED,
-    Paired,
     bootstrap_intervals,
     holm,
     influence,
@@ -27,6 +26,7 @@ from opoi.measures.paired.inference import (
     permutation_p,
     permutation_ps,
 )
+from opoi.measures.paired.pairing import Paired
 from opoi.seeds import Stream
 
 STREAM = Stream(5, "test")

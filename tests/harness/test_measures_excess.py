@@ -1,4 +1,4 @@
-"""The difference of two figures: against the figures themselves, and its interval against scipy's bootstrap."""
+"""The difference of two figures: against the figures themselves, and its interval against scipy's."""
 
 import numpy as np
 import pytest

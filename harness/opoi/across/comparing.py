@@ -23,7 +23,8 @@ from opoi.measures.paired.differences import (
     decide,
     differences,
 )
-from opoi.measures.paired.inference import ALPHA, POWER, Paired
+from opoi.measures.paired.inference import ALPHA, POWER
+from opoi.measures.paired.pairing import Paired
 from opoi.measures.results import Definition
 from opoi.types import Measure
 

@@ -12,13 +12,13 @@ from opoi.intervals import rounded
 from opoi.measures.paired.inference import (
     ALPHA,
     EXACT,
-    Paired,
     bootstrap_intervals,
     holm,
     mcnemar_p,
     needed_scenarios,
     permutation_ps,
 )
+from opoi.measures.paired.pairing import Paired
 from opoi.measures.results import Definition
 from opoi.measures.statistics import affordable, bootstrap_sums, measure_of, on_grid, quotient
 from opoi.seeds import Stream

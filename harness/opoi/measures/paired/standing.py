@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from opoi.intervals import Floats, rounded
 from opoi.measures.paired.board import Better, Column, Mark, Standing
-from opoi.measures.paired.inference import ALPHA, Paired, holm, permutation_ps
+from opoi.measures.paired.inference import ALPHA, holm, permutation_ps
+from opoi.measures.paired.pairing import Paired
 from opoi.measures.statistics import affordable
 from opoi.seeds import Stream
 
