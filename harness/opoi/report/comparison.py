@@ -144,9 +144,10 @@ def _sides(one: Compared) -> list[str]:
     lines = [f"A = {one.a}", f"B = {one.b}", f"{many} in both{left}"]
     if one.closed is not None and one.closed.value is not None:
         text = " ".join(printed(one.closed, "share")).rstrip()
+        note = f" ({one.closed.note})" if one.closed.note else ""
         lines.append(
             f"performance gap closed by B: {text} = 1 - regret_observable(B) / regret_observable(A) "
-            "= (V_B - V_A) / (V_obs - V_A)"
+            f"= (V_B - V_A) / (V_obs - V_A){note}"
         )
     return lines
 
