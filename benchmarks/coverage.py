@@ -17,6 +17,8 @@ Few events: an interval of a rare thing is discrete. How many events a cell rest
 the n scenarios add to the error of the figure, over all seeds: n times the chance of a rare thing, n / 3 of
 something normal. Cells with fewer than 10 are marked with a star. A share (Wilson's interval) is then tested
 for covering too seldom only; other figures (a bootstrap, which knows no values but those it saw) are not.
+Two stars mark cells with less than one event a seed. They are not tested: there Wilson's interval is known to
+cover as seldom as 84 % (Brown, Cai and DasGupta 2001).
 
 Not here, although a dial drives them, are figures whose true value no sum over the dials gives:
 
@@ -63,6 +65,7 @@ from opoi_envs.echo import EchoModel, Persona
 PAGE = Path(__file__).parents[1] / "docs" / "measures.md"
 LEVEL = 0.05
 FEW = 10
+SCARCE = 1
 """Events below which an interval cannot be expected to cover as often as it says."""
 
 PERSONAS = {
@@ -199,6 +202,7 @@ class Coverage(NamedTuple):
 
     Attributes:
         few: Whether there are too few events for its interval to cover as often as it says.
+        scarce: Whether there is less than one a seed.
         certain: Whether the dials leave nothing to chance: then it has to be as planted each time.
         z: How many standard errors the mean over seeds is from what was planted.
     """
@@ -210,6 +214,7 @@ class Coverage(NamedTuple):
     seeds: int
     hits: int
     few: bool
+    scarce: bool
     certain: bool
     z: float
     p: float
@@ -234,7 +239,8 @@ def coverage(
 
 
 def _tested(row: Coverage) -> bool:
-    return not row.certain and not (row.few and METRICS[row.figure].unit != "share")
+    share = METRICS[row.figure].unit == "share"
+    return not row.certain and (not row.few or (share and not row.scarce))
 
 
 def _row(persona: str, name: Name, truth: float, looks: Sequence[Look]) -> Coverage:
@@ -242,14 +248,15 @@ def _row(persona: str, name: Name, truth: float, looks: Sequence[Look]) -> Cover
 
     seeds, hits = len(looks), sum(look.holds for look in looks)
     squares, fourths = (sum(part) for part in zip(*(look[2:] for look in looks), strict=True))
-    few = squares**2 < FEW * seeds * fourths
-    sure = certain(name[1], truth)
+    few, scarce = (squares**2 < least * seeds * fourths for least in (FEW, SCARCE))
     p = binomtest(hits, seeds, 1 - LEVEL, alternative="less" if few else "two-sided").pvalue
     values = np.array([look.value for look in looks])
+    still = squares < CERTAIN**2 and bool((abs(values - truth) < CERTAIN).all())  # nothing ever varied
+    sure = certain(name[1], truth) or still
     spread = float(values.std(ddof=1)) / math.sqrt(seeds) if seeds > 1 else 0.0
     z = (float(values.mean()) - truth) / spread if spread else 0.0
     chance = float(hits == seeds) if sure else float(p)
-    return Coverage(persona, *name, truth, seeds, hits, few, sure, z, chance, 1.0)
+    return Coverage(persona, *name, truth, seeds, hits, few, scarce, sure, z, chance, 1.0)
 
 
 def page(rows: Sequence[Coverage]) -> Iterator[str]:
@@ -269,7 +276,8 @@ def page(rows: Sequence[Coverage]) -> Iterator[str]:
 def _cell(row: Coverage | None) -> str:
     if row is None:
         return ""
-    return f"{row.truth:.3f}: {100 * row.hits / row.seeds:.1f} %{' *' if row.few else ''}"
+    stars = " **" if row.scarce else " *" if row.few else ""
+    return f"{row.truth:.3f}: {100 * row.hits / row.seeds:.1f} %{stars}"
 
 
 def write_page(mark: str, lines: Iterable[str]) -> None:
