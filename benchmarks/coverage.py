@@ -277,7 +277,7 @@ def _cell(row: Coverage | None) -> str:
     if row is None:
         return ""
     stars = " **" if row.scarce else " *" if row.few else ""
-    return f"{row.truth:.3f}: {100 * row.hits / row.seeds:.1f} %{stars}"
+    return f"{round(row.truth, 3) + 0.0:.3f}: {100 * row.hits / row.seeds:.1f} %{stars}"
 
 
 def write_page(mark: str, lines: Iterable[str]) -> None:
