@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from opoi.measures.definition import Definition
 from opoi.measures.logprobs.scorers import Confidence
@@ -10,7 +10,7 @@ from opoi.types import Measure, Value
 
 __all__ = ["SCHEMA", "ArmResult", "Definition", "Results"]
 
-SCHEMA = "opoi.measures/2"
+SCHEMA: Final = "opoi.measures/2"
 """Version of the shape of `Results`."""
 
 

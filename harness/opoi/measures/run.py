@@ -13,7 +13,7 @@ from opoi.measures.figures.standard import STANDARD
 from opoi.measures.figures.vocabulary import VocabularyMetric
 from opoi.measures.policies import null_arm, random_arm
 from opoi.measures.ratio import NO_TEXT, Packed, RatioMetric
-from opoi.measures.results import Definition, Results
+from opoi.measures.results import SCHEMA, Definition, Results
 from opoi.measures.table import Table
 from opoi.measures.walks import Walk, columns_of, count_arm, walk_all
 from opoi.protocols import Metric, Suite
@@ -77,8 +77,8 @@ def measured(
     listed = (*STANDARD, accuracy_observable_common, js_excess_common, *metrics)
     _distinct("metric", [metric.name for metric in listed])
     tell = progress or _quiet
-    batch = [m for m in listed if isinstance(m, RatioMetric) and m is not accuracy_observable_common]
-    walks = walk_all(every, batch, suite, seed, tell, counted=None if counted is None else counted())
+    batch = [metric for metric in listed if isinstance(metric, RatioMetric)]
+    walks = walk_all(every, batch, suite, seed, tell, counted=counted)
     tell("bootstrap")
     table = Table(walks, seed, resamples)
     results = []
@@ -86,7 +86,7 @@ def measured(
         tell(f"figures of {walk.arm.name}")
         results.append(walk.result({metric.name: _figure(metric, table, walk) for metric in listed}))
     found = Results(
-        schema="opoi.measures/2",
+        schema=SCHEMA,
         suite=suite.name,
         scenarios=len(table.ids),
         common=len(table.common),
@@ -111,7 +111,8 @@ def count_part(arms: Sequence[Arm], *, suite: Suite, seed: int) -> dict[str, Pac
         suite: Of the arms.
         seed: As for `measured`.
     """
-    batch = [metric for metric in STANDARD if isinstance(metric, RatioMetric)]
+    listed = (*STANDARD, accuracy_observable_common)
+    batch = [metric for metric in listed if isinstance(metric, RatioMetric)]
     found = {}
     for arm in with_policies(arms, suite, seed):
         columns = columns_of(arm, batch)

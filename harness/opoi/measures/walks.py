@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from opoi.measures.figures.common import accuracy_observable_common
 from opoi.measures.figures.vocabulary import Lexicon, TextColumns, vocabulary_stream
-from opoi.measures.ratio import Columns, Packed, RatioMetric, matched
+from opoi.measures.ratio import Columns, Packed, RatioMetric, matched, seen_of
 from opoi.measures.results import ArmResult
-from opoi.measures.seen import Seen
 from opoi.measures.text import drop_reason
 from opoi.protocols import Suite
-from opoi.types import Arm, Measure
+from opoi.types import Arm, Group, Measure
 
 __all__ = ["Walk", "can", "columns_of", "count_arm", "walk_all"]
 
@@ -41,25 +39,28 @@ class Walk:
         self.drops: Counter[str] = Counter()
         self.kept_ids: set[str] = set()
 
-    def read(self, suite: Suite, counted: Sequence[Packed] | None = None) -> None:
+    def read(self, suite: Suite, *, count: bool = True) -> None:
         """Walk the arm.
 
         Args:
             suite: Its suite.
-            counted: The figures of its scenarios, where others have counted them.
+            count: Whether to count its figures, too; else other processes do, and `columns` takes them.
         """
-        if counted is None:
-            count_arm(self.columns, self.arm, suite)
-        else:
-            self.columns.take(counted, where=self.arm.name)
+        if count:
+            count_arm(self.columns, self.arm, suite, also=self._note)
+            return
         for group in self.arm.groups():
-            if self.text is not None:
-                self.text.add(group)
-            reasons = [drop_reason(cleaned) for cleaned in group.cleaned]
-            self.attempted += len(reasons)
-            self.drops.update(reasons)
-            if "" in reasons:
-                self.kept_ids.add(group.scenario.id)
+            self._note(group)
+
+    def _note(self, group: Group) -> None:
+        """Note words and endings of one scenario."""
+        if self.text is not None:
+            self.text.add(group)
+        reasons = [drop_reason(cleaned) for cleaned in group.cleaned]
+        self.attempted += len(reasons)
+        self.drops.update(reasons)
+        if "" in reasons:
+            self.kept_ids.add(group.scenario.id)
 
     def result(self, measures: dict[str, Measure]) -> ArmResult:
         """Return the arm's part of the results."""
@@ -78,14 +79,24 @@ class Walk:
 
 def columns_of(arm: Arm, metrics: Iterable[RatioMetric]) -> Columns:
     """Return empty columns for the figures that an arm can have."""
-    return Columns([metric for metric in (*metrics, accuracy_observable_common) if can(metric, arm)])
+    return Columns([metric for metric in metrics if can(metric, arm)])
 
 
-def count_arm(columns: Columns, arm: Arm, suite: Suite) -> None:
-    """Count the figures of every scenario of an arm: most of the work of measuring."""
-    for group, other in matched(arm):
-        base = None if other is None else Seen(other, suite)
-        columns.add(Seen(group, suite, base), where=arm.name)
+def count_arm(
+    columns: Columns, arm: Arm, suite: Suite, *, also: Callable[[Group], None] | None = None
+) -> None:
+    """Count the figures of every scenario of an arm: most of the work of measuring.
+
+    Args:
+        columns: Where to count.
+        arm: The arm; walked once.
+        suite: Its suite.
+        also: Called with each group.
+    """
+    for group, base in matched(arm):
+        columns.add(seen_of(group, base, suite), where=arm.name)
+        if also is not None:
+            also(group)
 
 
 def can(metric: RatioMetric, arm: Arm) -> bool:
@@ -100,9 +111,12 @@ def walk_all(
     seed: int,
     tell: Callable[[str], None],
     *,
-    counted: Mapping[str, Sequence[Packed]] | None = None,
+    counted: Callable[[], Mapping[str, Sequence[Packed]]] | None = None,
 ) -> list[Walk]:
-    """Walk every arm; texts are compared with the arm's base, the first arm with itself."""
+    """Walk every arm; texts are compared with the arm's base, the first arm with itself.
+
+    What other processes count is waited for when everything else is read.
+    """
     stream = vocabulary_stream(seed)
     lexicons: dict[str, Lexicon] = {}
     walks: dict[str, Walk] = {}
@@ -117,7 +131,7 @@ def walk_all(
             text = TextColumns(lexicons[base.name], stream, own=base.name == arm.name)
         tell(f"traces of {arm.name}")
         walk = walks[arm.name] = Walk(arm, metrics, text)
-        walk.read(suite, None if counted is None else counted[arm.name])
+        walk.read(suite, count=counted is None)
         if base is not None:
             walk.base = walks.get(base.name) or outside.get(base.name)
             if walk.base is None:
@@ -125,4 +139,8 @@ def walk_all(
                     base, (), TextColumns(lexicons[base.name], stream, own=True)
                 )
                 walk.base.read(suite)
+    if counted is not None:
+        parts = counted()
+        for walk in walks.values():
+            walk.columns.take(parts[walk.arm.name], where=walk.arm.name)
     return list(walks.values())
