@@ -95,7 +95,7 @@ def test_averages_agree_with_other_ways_to_them(tokens: list[float]) -> None:
 @given(tokens=some)
 def test_figures_keep_to_their_ranges(tokens: list[float]) -> None:
     mean, chance, phi, surprise = (f(tokens) for f in (avg_logprob, mean_p, mean_phi, perplexity))
-    assert mean is not None and chance is not None and phi is not None and surprise is not None  # noqa: PT018
+    assert mean is not None and chance is not None and phi is not None and surprise is not None  # noqa: PT018 - one claim for a type checker
     assert min(tokens) - 1e-12 <= mean <= max(tokens) + 1e-12
     assert math.exp(mean) <= chance * (1 + 1e-12)  # Jensen
     assert 0 <= phi <= 0.25
@@ -132,7 +132,7 @@ def test_what_is_left_of_a_gap_multiplies_over_two_steps(
         share_of_gap_closed(*step, space)  # type: ignore[arg-type]  # a sampled literal
         for step in ((first, second), (second, third), (first, third))
     )
-    assert one is not None and two is not None and both is not None  # noqa: PT018
+    assert one is not None and two is not None and both is not None  # noqa: PT018 - one claim for a type checker
     assert 1 - both == close((1 - one) * (1 - two), rel=1e-6, abs=1e-9)
     assert share_of_gap_closed(first, 0.0) == 1
 
@@ -436,7 +436,7 @@ def test_a_model_that_is_surer_by_so_much_is_found_to_be_on_every_corpus() -> No
         one, two = rows["one", corpus.name], rows["two", corpus.name]
         assert (two["llr"].value, two["llr"].low, two["llr"].high) == close((-SHIFT,) * 3)
         start, end = one["logprob"].value, two["logprob"].value
-        assert start is not None and end is not None  # noqa: PT018
+        assert start is not None and end is not None  # noqa: PT018 - one claim for a type checker
         assert end - start == close(SHIFT)
         assert two["gap_log"].value == close(SHIFT / -start)
         chances = math.exp(start), math.exp(end)
@@ -462,7 +462,7 @@ def test_values_are_those_of_all_tokens_thrown_together_and_intervals_hold_them(
     assert measures["form_share"].value == close(1 - len(free) / len(tokens))
     for name in ("logprob", "logprob_prose", "logprob_form", "perplexity", "form_share"):
         measure = measures[name]
-        assert measure.low is not None and measure.value is not None and measure.high is not None  # noqa: PT018
+        assert measure.low is not None and measure.value is not None and measure.high is not None  # noqa: PT018 - one claim for a type checker
         assert measure.low <= measure.value <= measure.high
         assert measure.n == 12
 
