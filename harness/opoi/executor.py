@@ -9,14 +9,15 @@ for the next sitting. Then the interrupt goes on to the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import TypeVar
 
 from msgspec import Struct
 
 from opoi.errors import EndpointError, OpoiError, PluginError
-from opoi.halting import Halt, HaltedError
+from opoi.halting import Halt, HaltedError, first_interrupt
 from opoi.store import Log
 
 __all__ = ["Result", "work_through"]
@@ -134,41 +135,46 @@ def _in_threads(  # noqa: PLR0917 - all of them are of the caller
     halt: Halt,
 ) -> None:
     under_way: dict[Future[Result], bytes] = {}
+    finished: SimpleQueue[Future[Result] | None] = SimpleQueue()  # None: somebody wants to stop
 
-    def collect(done: Iterable[Future[Result]]) -> None:
-        """Keep what is finished, then raise what was raised."""
-        errors = []
-        for future in done:
-            key = under_way.pop(future)
-            error = future.exception()
-            if error is not None:
-                errors.append(error)
-                continue
-            try:
-                keep(key, future.result())
-            except EndpointError as stop:
-                errors.append(stop)
-        if errors:
-            raise errors[0]
+    def stop() -> None:
+        halt.set()
+        finished.put(None)
+
+    def collect() -> None:
+        """Wait for an item and keep what became of it."""
+        future = finished.get()
+        if future is None:
+            raise KeyboardInterrupt
+        key = under_way.pop(future)
+        keep(key, future.result())
 
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="opoi")
     try:
-        for key, item in todo:
-            under_way[pool.submit(_guarded, work, item)] = key
-            if len(under_way) >= 2 * concurrency:
-                collect(wait(under_way, return_when=FIRST_COMPLETED).done)
-        while under_way:
-            collect(wait(under_way, return_when=FIRST_COMPLETED).done)
+        with first_interrupt(stop):
+            for key, item in todo:
+                future = pool.submit(_guarded, work, item)
+                under_way[future] = key
+                future.add_done_callback(finished.put)
+                if len(under_way) >= 2 * concurrency:
+                    collect()
+            while under_way:
+                collect()
     except BaseException as error:
         halt.set(error if isinstance(error, OpoiError) else None)
         for future in [future for future in under_way if future.cancel()]:
             under_way.pop(future)
-        if isinstance(error, KeyboardInterrupt) and under_way:
+        wished = isinstance(error, KeyboardInterrupt | HaltedError) and halt.reason is None
+        if wished and under_way:
             say(f"finishing what is under way for {len(under_way)} items; Ctrl-C again stops at once")
-        for future in wait(under_way).done:  # a second Ctrl-C leaves from here
-            if future.exception() is None:
+        while under_way:
+            last = finished.get()  # a second Ctrl-C leaves from here
+            if last is None or last not in under_way:
+                continue
+            key = under_way.pop(last)
+            if last.exception() is None:
                 with suppress(EndpointError):  # the breaker again; one error is on its way already
-                    keep(under_way[future], future.result())
+                    keep(key, last.result())
         if isinstance(error, HaltedError):
             raise halt.reason or KeyboardInterrupt from None
         raise

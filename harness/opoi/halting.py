@@ -1,12 +1,17 @@
-"""Stopping in order: one flag that every call looks at before it begins."""
+"""Stopping in order: one flag that every call looks at before it begins, and Ctrl-C as a wish to set it."""
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from types import FrameType
 
 from opoi.errors import OpoiError
 
-__all__ = ["Halt", "HaltedError"]
+__all__ = ["Halt", "HaltedError", "first_interrupt"]
 
 
 class HaltedError(OpoiError):
@@ -56,3 +61,57 @@ class Halt:
         """
         self._event.wait(seconds)
         self.check()
+
+
+@contextmanager
+def first_interrupt(act: Callable[[], None]) -> Iterator[None]:
+    """Hand the first Ctrl-C or SIGTERM to `act` instead of raising it; the second raises as ever.
+
+    `KeyboardInterrupt` can come between any two instructions of the main thread, also between taking a lock
+    and the block that gives it back: threads that need the lock (each future has one) then wait for ever.
+    Where the main thread waits for others, a signal must not raise.
+
+    Nothing changes outside the main thread, and for a signal that somebody else handles (as in
+    `asyncio.Runner`).
+
+    Args:
+        act: Called once, in a thread of its own.
+
+    Raises:
+        KeyboardInterrupt: At the end of the block, if a signal came and nothing else was raised.
+    """
+    mine = [sign for sign in _SIGNS if signal.getsignal(sign) is signal.default_int_handler]
+    if threading.current_thread() is not threading.main_thread() or not mine:
+        yield
+        return
+    told: SimpleQueue[bool] = SimpleQueue()  # the one thing that a handler may safely use
+
+    def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a signal handler gets
+        handle(signal.default_int_handler)
+        told.put(True)
+
+    def handle(handler: Callable[[int, FrameType | None], None]) -> None:
+        for sign in mine:
+            signal.signal(sign, handler)
+
+    heard: list[bool] = []
+
+    def listen() -> None:
+        if told.get():
+            heard.append(True)
+            act()
+
+    listener = threading.Thread(target=listen, name="opoi-interrupt", daemon=True)
+    listener.start()
+    handle(hear)
+    try:
+        yield
+    finally:
+        handle(signal.default_int_handler)
+        told.put(False)
+        listener.join()
+    if heard:
+        raise KeyboardInterrupt
+
+
+_SIGNS = (signal.SIGINT, signal.SIGTERM)

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from opoi.errors import EndpointError, PluginError, UsageError
 from opoi.executor import Result, work_through
+from opoi.halting import Halt
 from opoi.store import Log, item_key
 
 
@@ -100,29 +105,113 @@ def test_a_probe_that_fails_ends_the_stage(tmp_path: Path) -> None:
         work_through(items(60), work, log, concurrency=1, seen=lambda _: None, probe=dead)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[Callable[[float], None]]:
+    """Sends this process a real Ctrl-C after some seconds, also where a parent has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timers: list[threading.Timer] = []
+
+    def after(seconds: float) -> None:
+        timers.append(threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].start()
+
+    yield after
+    for timer in timers:
+        timer.join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_second_interrupt_does_not_wait_for_what_is_under_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, interrupts: Callable[[float], None]
 ) -> None:
     release = threading.Event()
-    waits: list[int] = []
     said: list[str] = []
-
-    def interrupted(*_: object, **__: object) -> object:
-        waits.append(1)
-        raise KeyboardInterrupt
 
     def work(index: int) -> Result:
         release.wait(20)
         return record(index)
 
-    monkeypatch.setattr("opoi.executor.wait", interrupted)
+    interrupts(0.1)
+    interrupts(0.3)
     begun = time.monotonic()
     with Log(tmp_path / "a.jsonl") as log, pytest.raises(KeyboardInterrupt):
         work_through(items(100), work, log, concurrency=2, seen=lambda _: None, say=said.append)
-    assert time.monotonic() - begun < 5
-    assert len(waits) == 2
+    assert 0.25 < time.monotonic() - begun < 5
+    assert len(said) == 1
     assert "Ctrl-C again" in said[0]
     release.set()
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_an_interrupt_while_the_last_items_are_finished_is_not_lost(
+    tmp_path: Path, concurrency: int, interrupts: Callable[[float], None]
+) -> None:
+    def work(index: int) -> Result:
+        time.sleep(0.3)
+        return record(index)
+
+    interrupts(0.1)
+    with Log(tmp_path / "a.jsonl") as log:
+        with pytest.raises(KeyboardInterrupt):
+            work_through(
+                items(concurrency), work, log, concurrency=concurrency, seen=lambda _: None, halt=Halt()
+            )
+        assert len(log) == concurrency
+
+
+def test_no_interrupt_at_whatever_moment_leaves_threads_that_wait_for_ever(tmp_path: Path) -> None:
+    """The kernel's timer stands for Ctrl-C, since other threads of Python would choose the moment."""
+    script = tmp_path / "stops.py"
+    script.write_text(STOPS)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "stopped 300 times\n"), done.stderr
+
+
+STOPS = """
+import faulthandler
+import random
+import signal
+import time
+
+from opoi.executor import Result, work_through
+from opoi.halting import Halt
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGALRM, lambda number, frame: signal.getsignal(signal.SIGINT)(signal.SIGINT, frame))
+
+
+class Kept(dict):
+    failed_before = frozenset()
+
+    def append(self, key, records, *, failed):
+        self[key] = records
+
+
+def endless():
+    index = 0
+    while True:
+        index += 1
+        yield b"%d" % index, index
+
+
+def work(index):
+    time.sleep(0.00001)
+    return Result((b"x",))
+
+
+moments, stopped = random.Random(0), 0
+faulthandler.dump_traceback_later(60, exit=True)
+for _ in range(300):
+    kept = Kept()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.001, 0.01))
+        work_through(endless(), work, kept, concurrency=6, seen=lambda _: None)
+    except KeyboardInterrupt:
+        stopped += 1
+assert kept
+print(f"stopped {stopped} times")
+"""
 
 
 def test_items_that_were_not_asked_about_do_not_stop_it(tmp_path: Path) -> None:
