@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -475,3 +477,20 @@ def test_serve_tells_its_url_and_ends_without_a_traceback(kind: signal.Signals) 
     assert err == ""
     if kind is signal.SIGINT:
         assert (out, process.returncode) == ("ended\n", 0)
+
+
+def test_a_client_that_hangs_up_in_the_middle_of_a_request_is_nothing_to_log(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with running(MIRROR, name="mirror") as base:
+        where = httpx.URL(base)
+        for path in ("chat/completions", "completions", "files"):
+            with socket.create_connection((where.host, where.port or 0)) as half:
+                half.sendall(
+                    f"POST /v1/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    'Content-Length: 100\r\n\r\n{"model":'.encode()
+                )
+                time.sleep(0.05)  # else the connection is gone before the request is looked at
+        assert httpx.get(base + "/models", trust_env=False).status_code == 200
+        time.sleep(0.05)
+    assert capfd.readouterr() == ("", "")

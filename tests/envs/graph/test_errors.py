@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -342,3 +344,16 @@ def test_a_batch_is_held_back_as_long_as_its_slowest_item(make: Callable[..., An
     items = [{"method": "GET", "relative_url": url} for url in ("me", "77", "me", "me")]
     assert client.reply("POST", "", {"batch": items}).delay == 0.5
     assert client.reply("POST", "", {"batch": items}).delay == 0.0
+
+
+def test_a_client_that_hangs_up_in_the_middle_of_a_request_is_nothing_to_log(
+    account: Account, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serve(account, "t") as url:  # after the capture began: its log goes where errors go now
+        where = httpx.URL(url)
+        with socket.create_connection((where.host, where.port or 0)) as half:
+            half.sendall(b"POST /act_1/campaigns HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nname=")
+            time.sleep(0.05)  # else the connection is gone before the request is looked at
+        assert httpx.get(f"{url}/openapi.json?access_token=t", trust_env=False).status_code == 200
+        time.sleep(0.05)
+    assert capfd.readouterr() == ("", "")

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
@@ -41,7 +41,13 @@ def application(api: Api) -> Starlette:
         body = msgspec.json.encode(body_of(ApiError("unknown"), trace))
         return Response(body, 500, dict(api.headers()), "application/json")
 
-    return Starlette(routes=[_Endpoint(api)], exception_handlers={Exception: unexpected})
+    async def gone(_: Request, __: Exception) -> Response:
+        """Answer one who hung up before the request was whole, which is nothing to log: nobody hears it."""
+        return Response(status_code=400)
+
+    return Starlette(
+        routes=[_Endpoint(api)], exception_handlers={ClientDisconnect: gone, Exception: unexpected}
+    )
 
 
 class _Endpoint(BaseRoute):

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -86,6 +86,7 @@ def app(
             RefusedError: served.refused,
             HTTPException: served.no_route,
             OpoiError: served.model_failed,
+            ClientDisconnect: _gone,
             Exception: served.crashed,
         },
     )
@@ -212,6 +213,11 @@ class _Guard:
                 await _failure(self._quirks, refusal.status, refusal.body)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Answer one who hung up before the request was whole, which is nothing to log: nobody hears it."""
+    return Response(status_code=400)
 
 
 def _card(name: str) -> dict[str, object]:
