@@ -207,12 +207,12 @@ def _entity(world):
     return f"cmp_{world.focus.id}"
 
 
-def _agree(world, evidence, prior=MIXED, slack=0.05):
-    """Agree to the cent, and to a share of what rounding log-likelihoods to 2**-20 could do at most."""
+def _agree(world, evidence, prior=MIXED):
+    """Agree to the cent, and to what rounding log-likelihoods to 2**-24 can do at most."""
     found, slow = expected(world.focus, evidence, prior), _slowly(world.focus, evidence, prior)
     sold = sum(count for _, _, count in evidence.segments)
     spend = 14 * 0.95 * world.focus.budget_cents / 100
-    within = 0.0051 + spend * (1e-6 + slack * (1 + sold) * 2.0**-21)
+    within = 0.0051 + spend * (1e-6 + (1 + sold) * 2.0**-25)
     for action in MULTIPLE:
         assert found[action] == pytest.approx(slow[action], abs=within), action
 
@@ -259,7 +259,7 @@ def test_given_evidence_that_hardly_any_world_would_show_the_sum_still_agrees(
     look, goal, delivery, log, funnel = flags
     windows = tuple(segment[:2] for segment in segments[:shown])
     evidence = Evidence(segments, windows, look=look, goal=goal, delivery=delivery, log=log, funnel=funnel)
-    _agree(World(seed), evidence, slack=0.5)
+    _agree(World(seed), evidence)
 
 
 def test_given_nothing_it_is_the_average_over_the_prior_and_ignores_all_that_is_hidden():

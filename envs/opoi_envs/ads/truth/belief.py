@@ -10,7 +10,7 @@ other things that can be seen (see `evidence`) are certain. So the posterior is 
 and the expectation of a utility that is linear in the days' means is one too. Raises in spend, surges in
 CPM and fading click-through rates count as seen to the nearest 12 % of what is usual, window by window: over
 windows of several days their noise is far smaller. Sums are of integers (weights on a grid of 2**-40,
-r on a grid of 2**-10, log-likelihoods on a grid of 2**-20), so that the result does not depend on the
+r on a grid of 2**-10, log-likelihoods on a grid of 2**-24), so that the result does not depend on the
 order of summation or on the machine.
 
 The daily budget (it stands in the task) and what an order earns count as known from the start; facts about
@@ -44,7 +44,7 @@ _CLEAR = 0.12
 _NEGLIGIBLE = 500.0
 _TURNS = len(PLAIN_WEEKS)
 _WEIGHT_BITS = 40
-_LOG_BITS = 20
+_LOG_BITS = 24
 _R_BITS = 10
 
 
