@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# Tests start hundreds of processes: without compiled modules each of them takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
 .PHONY: help setup demo test numpy-floor lint wheel-test bench calibrate proofs chaos servers llama-cpp lock clean

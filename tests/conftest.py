@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,12 @@ from opoi.registry import load_suite
 from opoi.types import Case, Scenario
 
 REAL_CONNECT = socket.socket.connect
+
+
+def pytest_collection_finish() -> None:
+    """Look less often for cycles, and not among what was imported: they took a twelfth of the time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)
