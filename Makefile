@@ -6,11 +6,12 @@ READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
-.PHONY: help setup demo test numpy-floor lint wheel-test bench calibrate proofs chaos servers llama-cpp lock clean
+.PHONY: help setup demo test test-slow numpy-floor lint wheel-test bench calibrate proofs chaos servers llama-cpp lock clean
 
 help:
 	@echo "make demo        60 scenarios, OPOI and OPCD, a table and a page (under a minute after set-up)"
-	@echo "make test        the tests"
+	@echo "make test        the tests (under five minutes on two cores)"
+	@echo "make test-slow   those left out: commands of the documents, storms, kills, simulations (three minutes)"
 	@echo "make numpy-floor  the golden digests under the oldest numpy (Python 3.11, 3.12)"
 	@echo "make lint        ruff and mypy"
 	@echo "make wheel-test  build the wheel, install it alone, run it"
@@ -38,7 +39,10 @@ demo: $(READY)
 	$(BIN)/opoi run --n 60
 
 test: $(READY)
-	$(BIN)/pytest -q -n 2 --dist loadgroup
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m slow
 
 numpy-floor: $(READY)
 	$(BIN)/uv pip install --quiet --target .venv/numpy-floor numpy==1.26.4 \

@@ -17,6 +17,18 @@ from opoi.types import Case, Scenario
 REAL_CONNECT = socket.socket.connect
 
 
+SPREAD = ("docs", "endpoints", "chaos", "determinism", "secrets", "cli", "probe", "leaderboard")
+"""Files whose tests take long and share nothing."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before the plug-in that reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one worker do a whole file, so that what its tests share is made once."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") not in SPREAD and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 def pytest_collection_finish() -> None:
     """Look less often for cycles, and not among what was imported: they took a twelfth of the time."""
     gc.freeze()

@@ -37,6 +37,7 @@ def test_the_document_shows_the_tables_of_the_kept_figures(maker: ModuleType) ->
     assert maker.written(text, maker.tables(kept)) == text
 
 
+@pytest.mark.slow
 def test_detectors_find_as_much_as_the_document_says_and_flag_nothing_more(maker: ModuleType) -> None:
     kept = msgspec.json.decode(maker.KEPT.read_bytes(), type=maker.Measured).detectors
     now = calibrate(DETECTORS, suite=load_suite("ads-held-out"), seed=kept.seed, n=12)

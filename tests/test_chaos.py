@@ -50,6 +50,8 @@ from opoi.settings import Settings, merge
 from opoi.store import encode, read
 from opoi.types import Cleaned, Outcome, Scenario, Trace
 
+pytestmark = pytest.mark.slow
+
 SCENARIOS = int(os.environ.get("OPOI_CHAOS_SCENARIOS", "60"))
 KILLS = int(os.environ.get("OPOI_CHAOS_KILLS", "4"))
 

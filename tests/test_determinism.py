@@ -105,6 +105,7 @@ def test_the_hash_seed_changes_nothing(tmp_path: Path, files_of: Files) -> None:
     assert files_of(tmp_path / "0") == files_of(tmp_path / "4242")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", ["1", "8"])
 def test_a_run_killed_ten_times_and_resumed_gives_the_bytes_of_an_undisturbed_one(
     tmp_path: Path, files_of: Files, concurrency: str

@@ -46,6 +46,7 @@ def run(text: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -145,6 +145,7 @@ def test_a_malformed_call_ends_the_rollout_with_the_problem_named(
 # ---------------------------------------------------------------- real servers' quirks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_the_loop_ends_with_a_report_on_every_kind_of_server(
@@ -478,7 +479,7 @@ def test_an_endpoint_that_dies_stops_the_run_early_and_says_how_to_go_on(
 
     with running(Locks(), name="m", quirks=Closing()) as url:
         code, said = opoi(
-            "run", *SMALL, "--n", 200, "--concurrency", 8, "--model", url, "--out", tmp_path / "r"
+            "run", *SMALL, "--n", 40, "--concurrency", 8, "--model", url, "--out", tmp_path / "r"
         )
     assert code == 1
     assert "does not accept the key" in said

@@ -17,7 +17,10 @@ from opoi_envs.ads.world.archetypes import ARCHETYPES
 from opoi_envs.ads.world.shapes import DIFFICULTIES
 from opoi_envs.ads.world.world import World
 
-pytestmark = pytest.mark.xdist_group("archetypes")  # one worker builds what they share
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("archetypes"),  # one worker builds what they share
+]
 
 LESSONS = {
     "headroom": "scale_up",

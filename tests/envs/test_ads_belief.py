@@ -535,6 +535,7 @@ def test_short_evidence_of_the_sample_is_what_two_calls_fetch():
         assert found == _two_windows(daily)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", ["everything", "short", "nothing"])
 def test_realised_utilities_average_to_the_expected_ones_in_every_range_of_them(sample, seen):
     hopes = getattr(sample, seen)

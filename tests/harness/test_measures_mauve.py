@@ -155,6 +155,7 @@ def mixed(trial, share):
     return {name: text % 40 + 200 if stream.chance(share, name) else text for name, text in found.items()}
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_mean_of_many_runs_and_p_is_uniform_where_the_writer_is_one():
     for share in (0.0, 0.2):
         runs = [mauve_lite_of(texts(f"a{t}"), mixed(t, share), WORDS, Stream(t, "m")) for t in range(50)]

@@ -434,6 +434,7 @@ def honest(facts, draws):
         yield f"It has {draws.randint(10, 99)} of them."
 
 
+@pytest.mark.slow
 def test_honest_numbers_in_real_rollouts_are_hardly_ever_proved_to_leak(ads):
     draws, total, proofs = random.Random(5), 0, []
     model = ads.stand_in()

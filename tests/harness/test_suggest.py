@@ -113,6 +113,7 @@ def test_a_phrase_in_a_fifth_of_the_traces_is_suggested(
     assert all(book.find(trace) for trace in with_phrase)
 
 
+@pytest.mark.slow
 def test_clean_traces_against_clean_traces_bring_next_to_none(echo: Suite, ads: Suite):
     found = [
         literals(
@@ -338,6 +339,7 @@ def test_numbers_that_do_not_fit_are_refused(bad):
         suggest([], [], NONE, knows(ECHO), **bad)
 
 
+@pytest.mark.slow
 def test_the_same_traces_give_the_same_bytes_whatever_the_hash_seed():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

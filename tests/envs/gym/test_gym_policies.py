@@ -22,7 +22,10 @@ from opoi_envs.ads.gym.policies import (
 )
 from opoi_envs.ads.truth.utility import ACTIONS
 
-pytestmark = pytest.mark.xdist_group("policies")  # one worker builds what they share
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("policies"),  # one worker builds what they share
+]
 
 EPISODES = 500
 
