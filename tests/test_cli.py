@@ -163,7 +163,8 @@ def test_the_same_bytes_come_over_http_as_in_process(
     assert opoi("run", *small, "--out", "here")[0] == 0
     model = ads.stand_in()
     with running(model, name=model.name) as url:
-        code, out, _ = opoi("run", *small, "--model", url, "--logprobs", "off", "--out", "there")
+        words = ("--model", url, "--logprobs", "off", "--scorers", "none")
+        code, out, _ = opoi("run", *small, *words, "--out", "there")
     assert code == 0
     assert "Simulated model" in out
     assert json.loads((tmp_path / "there/manifest.json").read_text())["settings"]["model_name"] == model.name
@@ -186,6 +187,9 @@ def test_an_endpoint_that_is_down_is_said_so_before_any_work(opoi: Run) -> None:
 class Nonsense(BaseHTTPRequestHandler):
     """Answers as its server says."""
 
+    disable_nagle_algorithm = True  # else each answer waits for 40 ms
+    protocol_version = "HTTP/1.1"
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.count += 1
@@ -202,15 +206,20 @@ class Nonsense(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # else connections wait for a second
+    daemon_threads = True
+
+
 @pytest.fixture
 def server() -> Iterator[Callable[[Callable[[int], tuple[int, bytes]]], str]]:
     servers = []
 
     def start(answer: Callable[[int], tuple[int, bytes]]) -> str:
-        made = ThreadingHTTPServer(("127.0.0.1", 0), Nonsense)
+        made = Server(("127.0.0.1", 0), Nonsense)
         made.answer, made.count = answer, 0
         servers.append(made)
-        threading.Thread(target=made.serve_forever, daemon=True).start()
+        threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
         return f"http://127.0.0.1:{made.server_address[1]}/v1"
 
     yield start

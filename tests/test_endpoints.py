@@ -221,7 +221,7 @@ def test_an_arm_that_needs_more_is_refused_when_it_is_added_later_too(
 
 def test_a_limit_on_tokens_that_nobody_counts_is_refused(heard: Heard, tmp_path: Path, opoi: Command) -> None:
     with running(heard, name="m", quirks=PROFILES["llama-cpp-python"]) as url:
-        words = ("run", *SMALL, "--model", url, "--max-tokens-total", 1500)
+        words = ("run", *SMALL, "--model", url, "--retries", 0, "--max-tokens-total", 1500)
         code, said = opoi(*words, "--stream", "--out", tmp_path / "r")
         assert code == 2
         assert "--max-calls" in said

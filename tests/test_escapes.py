@@ -486,6 +486,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Asked(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # else each answer waits for 40 ms
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -506,10 +507,14 @@ class Asked(BaseHTTPRequestHandler):
 Answer = Callable[[str, dict[str, Any]], tuple[int, object]]
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # else connections wait for a second
+    daemon_threads = True
+
+
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Asked)
     server.answer = answer
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -141,6 +141,7 @@ def test_the_search_of_these_tests_finds_every_spelling(key: str, tmp_path: Path
 class Exchange(BaseHTTPRequestHandler):
     """One request, with the key that came with it."""
 
+    disable_nagle_algorithm = True  # else each answer waits for 40 ms
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -189,6 +190,7 @@ def respelled(body: object, key: str, spell: Callable[[str], str]) -> bytes:
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # else connections wait for a second
 
     def __init__(self, answer: Callable[[Exchange], None]) -> None:
         super().__init__(("127.0.0.1", 0), Exchange)
