@@ -571,6 +571,7 @@ def test_values_of_a_real_run_are_those_that_its_report_prints(tmp_path):
     run = read_run(folder)
     assert {name for name, told in run.results.definitions.items() if told.parts} >= {*one.figures}
     assert "accuracy_observable" in one.figures
+    assert {"js_excess", "bigram_js_excess", "tool_js_excess", "oov_rate"} <= {*one.figures}
     for name, figure in one.figures.items():
         printed = [run.arm(arm).measures[name].value for arm in ("base", "opoi")]
         assert [figure.a, figure.b] == pytest.approx(printed, rel=1e-9), name

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import binomtest, kstest
+from scipy.stats import t as student
 
+from opoi.measures.paired.differences import differences
+from opoi.measures.paired.pairing import Paired
 from opoi.measures.words.contrast import PERMUTATIONS, contrast, permutation_p
 from opoi.measures.words.divergence import excess, js_divergence
 from opoi.measures.words.novelty import novelty
@@ -153,6 +157,67 @@ def test_shares_of_scenarios_are_those_of_a_numerical_derivative():
     error = np.sqrt(np.sum(np.square(slopes)) * 8 / 7) * 2.3646243
     assert found.excess.value == pytest.approx(estimate(np.ones(8)))
     assert found.excess.high - found.excess.value == pytest.approx(error, rel=1e-3)
+
+
+def test_the_parts_of_scenarios_are_what_the_value_is_without_each_of_them():
+    """The jackknife: the same where each type is seen often; and the mean of the parts is the value itself."""
+    often = {"scenarios": 80, "tokens": 100, "types": 30}
+    base, other = corpus("a", **often), blend("b", 0.3, other=20, **often)
+    pairs = paired(base, other, Stream(3, "t"))
+    found = contrast(pairs, js_divergence)
+    parts = np.array([above for above, _ in found.parts.values()])
+    assert [*found.parts] == sorted(base)
+    assert {below for _, below in found.parts.values()} == {1.0}
+    assert parts.mean() == pytest.approx(found.excess.value, abs=1e-9)
+    error = parts.std(ddof=1) / np.sqrt(80) * student.ppf(0.975, 79)
+    assert found.excess.high - found.excess.value == pytest.approx(error, rel=1e-6)
+
+    def without(index):
+        flags = np.arange(80) != index
+        left = structs.replace(pairs, halves=pairs.halves & flags, rest=pairs.rest & flags)
+        return contrast(left, js_divergence).excess.value
+
+    jackknife = np.array([80 * found.excess.value - 79 * without(index) for index in range(80)])
+    assert np.corrcoef(parts, jackknife)[0, 1] > 0.99
+
+
+def mixed(label, share, scenarios=60, tokens=40):
+    """Texts of which a share of the words is foreign: another one in each scenario, the same in every arm."""
+    stream, found = Stream(17, label), {}
+    for index in range(scenarios):
+        count = tokens + (index * 13) % 20
+        here = share + 0.3 * ((index * 37) % 11 / 10 - 0.5)
+        foreign = np.frombuffer(stream.at("which", index).raw(count), dtype="<u8") / 2.0**64 < here
+        own, other = (zipf(stream.at(name, index), count) for name in ("own", "other"))
+        found[f"s{index:03d}"] = np.where(foreign, other + 380, own)
+    return found
+
+
+def compared_by_parts(trial, share, other_share):
+    """Compare two arms with the same base, as `opoi compare` does."""
+    base = mixed(f"base{trial}", 0.0)
+    parts = [
+        contrast(paired(base, arm, Stream(trial, "v")), js_divergence).parts
+        for arm in (mixed(f"a{trial}", share), mixed(f"b{trial}", other_share))
+    ]
+    columns = [np.array([one[name] for name in sorted(base)]).T for one in parts]
+    figures = {"js": Paired(*columns[0], *columns[1])}
+    return differences(figures, seed=trial, resamples=500)["js"]
+
+
+@pytest.mark.slow
+def test_arms_as_far_from_their_base_are_told_apart_no_more_often_than_declared():
+    found = [compared_by_parts(trial, 0.3, 0.3) for trial in range(200)]
+    for level in (0.01, 0.05, 0.1, 0.25, 0.5):
+        hits = sum(one.p <= level for one in found)
+        assert binomtest(hits, len(found), level, alternative="greater").pvalue > 0.01, level
+    covered = sum(one.low <= 0 <= one.high for one in found)
+    assert binomtest(covered, len(found), 0.95, alternative="less").pvalue > 0.01
+
+
+def test_an_arm_that_is_farther_from_its_base_is_found():
+    found = [compared_by_parts(trial, 0.3, 0.4) for trial in range(10)]
+    assert all(one.p <= 0.01 and one.difference > 0 for one in found)
 
 
 def test_the_interval_covers_the_mean_of_many_runs():

@@ -42,9 +42,7 @@ _SCORED = "forced_"
 
 OTHER_SCENARIOS = "each run has it on scenarios of its own: those of which all its arms kept a trace"
 
-NOT_A_RATIO = (
-    "no ratio of sums over scenarios: scenarios have no parts of their own in it that could be paired"
-)
+NOT_PAIRED = "no ratio of sums or mean over scenarios: they have no parts of their own in it to be paired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +296,7 @@ def _why_missing(a: _Arm, b: _Arm, name: str, found: Difference | None) -> str:
         return found.note
     measures = [one.run.arm(one.name).measures.get(name) for one in (a, b)]
     if found is None and any(one is not None and one.value is not None for one in measures):
-        return NOT_A_RATIO
+        return NOT_PAIRED
     alone = (found.only_a, found.only_b) if found is not None else (0, 0)
     reasons = [
         f"{letter}: {(one.note if one is not None else 'not measured') or 'nothing to measure'}"

@@ -13,6 +13,7 @@ from opoi.measures.figures.vocabulary import WIDTH, Comparison, VocabularyMetric
 from opoi.measures.ratio import NO_TEXT, Pair, RatioMetric, bootstrap_stream, check_share, missing
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid, ratio_measure
 from opoi.measures.walks import Walk, can
+from opoi.measures.words.contrast import Parts
 from opoi.types import Measure
 
 __all__ = ["Table"]
@@ -47,6 +48,7 @@ class Table:
         self._columns = on_grid(self._raw)
         self._sums = bootstrap_sums(self._columns, bootstrap_stream(seed), self.resamples)
         self._comparisons: dict[tuple[int, bool], Comparison] = {}
+        self._words: dict[tuple[str, str], Parts] = {}
 
     def _blocks(self, walk: Walk) -> Iterator[tuple[str, Floats]]:
         """Yield the columns of one arm by name, each of shape `(scenarios, columns)`."""
@@ -80,26 +82,41 @@ class Table:
         return excess_measure(self._columns[:, places], self._sums[:, places])
 
     def rows(self) -> Iterator[dict[str, dict[str, Pair]]]:
-        """Yield, for each scenario in the order of `ids`, the parts of the figures by arm and name."""
+        """Yield, for each scenario in the order of `ids`, the parts of all figures by arm and name.
+
+        Those of figures of words are there once the figures are.
+        """
         named = [
             (walk, metric.name, self._place[id(walk), metric.name])
             for walk in self._walks
             for metric in walk.columns.metrics
         ]
-        for row in self._raw:
+        for scenario, row in zip(self.ids, self._raw, strict=True):
             found: dict[str, dict[str, Pair]] = {walk.arm.name: {} for walk in self._walks}
             for walk, name, at in named:
                 above, below = float(row[at]), float(row[at + 1])
                 if below:
                     found[walk.arm.name][name] = (above, below)
+            for (arm, name), parts in self._words.items():
+                if scenario in parts:
+                    found[arm][name] = parts[scenario]
             yield found
 
     def vocabulary(self, walk: Walk, metric: VocabularyMetric) -> Measure:
         """Return a figure of the arm's words."""
         if walk.arm.kind == "policy":
             return Measure(value=None, note=NO_TEXT)
-        if walk.base is None or walk.base.text is None or walk.text is None:
+        comparison = self._comparison(walk, metric)
+        if comparison is None:
             return Measure(value=None, note=NO_BASE)
+        if metric.parts is not None:
+            self._words[walk.arm.name, metric.name] = metric.parts(comparison)
+        return metric.compare(comparison)
+
+    def _comparison(self, walk: Walk, metric: VocabularyMetric) -> Comparison | None:
+        """Return an arm next to its base, None where one of the two has no text."""
+        if walk.base is None or walk.base.text is None or walk.text is None:
+            return None
         common = metric is js_excess_common and len(self.common) < len(self.ids)
         key = (id(walk), common)
         if key not in self._comparisons:
@@ -111,7 +128,7 @@ class Table:
                 arm_sums=self._text_sums(walk),
                 among=self.common if common else None,
             )
-        return metric.compare(self._comparisons[key])
+        return self._comparisons[key]
 
     def _text_sums(self, walk: Walk) -> Floats:
         at = self._place[id(walk), _TEXT]

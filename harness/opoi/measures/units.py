@@ -1,4 +1,6 @@
-"""The figures of single scenarios: what every ratio of sums is a ratio of. One line each in `units.jsonl`.
+"""The figures of single scenarios: what every ratio of sums is a ratio of, and every divergence the mean of.
+
+One line each in `units.jsonl`.
 
 Runs can be compared with it, and every interval be worked out again elsewhere, without the traces.
 """

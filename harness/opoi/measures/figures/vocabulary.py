@@ -12,6 +12,7 @@ import numpy as np
 from opoi.intervals import Floats
 from opoi.measures.statistics import NOTE_NO_DATA, measure_of, quotient, ratio_measure
 from opoi.measures.words.comparison import Comparison, VocabularyMetric, compared
+from opoi.measures.words.contrast import Parts
 from opoi.measures.words.lexicon import JS_SCENARIOS, WIDTH, Lexicon, TextColumns, vocabulary_stream
 from opoi.measures.words.views import CALL_PAIRS, WORD_PAIRS
 from opoi.types import Measure
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 
-@compared("JS excess")
+@compared("JS excess", parts=lambda pair: pair.divergence.parts)
 def js_excess(pair: Comparison) -> Measure:
     """How far the rationale's words are from the base arm's, beyond what chance gives at that length.
 
@@ -70,7 +71,7 @@ def js_null(pair: Comparison) -> Measure:
     return pair.divergence.null
 
 
-@compared("JS excess, word pairs")
+@compared("JS excess, word pairs", parts=lambda pair: pair.of(WORD_PAIRS).parts)
 def bigram_js_excess(pair: Comparison) -> Measure:
     """How far the rationale's pairs of neighbouring words are from the base arm's, beyond chance.
 
@@ -98,7 +99,7 @@ def bigram_js_null(pair: Comparison) -> Measure:
     return pair.of(WORD_PAIRS).null
 
 
-@compared("JS excess, tool calls")
+@compared("JS excess, tool calls", parts=lambda pair: pair.of(CALL_PAIRS).parts)
 def tool_js_excess(pair: Comparison) -> Measure:
     """How far the order in which tools are called is from the base arm's, beyond chance.
 
@@ -127,7 +128,13 @@ def tool_js_null(pair: Comparison) -> Measure:
     return pair.of(CALL_PAIRS).null
 
 
-@compared("unknown words")
+def _unknown(pair: Comparison) -> Parts:
+    ids = sorted(pair.arm.ids)
+    counts = pair.arm.aligned(ids)[:, 2:].tolist()
+    return {name: (unknown, tested) for name, (unknown, tested) in zip(ids, counts, strict=True) if tested}
+
+
+@compared("unknown words", parts=_unknown)
 def oov_rate(pair: Comparison) -> Measure:
     """Share of the rationale's words that never occur in the base arm (numbers masked).
 

@@ -17,7 +17,7 @@ __all__ = ["NOT_PAIRED", "in_order", "standings"]
 Parts = tuple[Floats, Floats]
 """Numerators and denominators of a figure by scenario, in the order that all rows share."""
 
-NOT_PAIRED = "no ratio of sums over scenarios: its rows cannot be paired, so none is called the best"
+NOT_PAIRED = "no ratio of sums or mean over scenarios: its rows cannot be paired, so none is called the best"
 
 
 def in_order(values: Sequence[float | None], way: Better) -> list[int]:

@@ -11,6 +11,7 @@ from opoi.intervals import Floats
 from opoi.measures.define import Described, define
 from opoi.measures.ratio import NO_TEXT, bootstrap_stream
 from opoi.measures.statistics import affordable, bootstrap_sums, on_grid
+from opoi.measures.words.contrast import Parts
 from opoi.measures.words.divergence import Divergence, excess
 from opoi.measures.words.lexicon import WIDTH, Lexicon, TextColumns, vocabulary_stream
 from opoi.measures.words.mauve import Frontier, mauve_lite_of
@@ -88,9 +89,11 @@ class VocabularyMetric(Described, frozen=True, eq=False):
 
     Attributes:
         compare: Works it out.
+        parts: Gives its parts by scenario, None where scenarios have none.
     """
 
     compare: Callable[[Comparison], Measure]
+    parts: Callable[[Comparison], Parts] | None = None
 
     def __call__(self, arm: Arm, *, seed: int = 0, resamples: int = 10_000) -> Measure:
         """Walk the arm and its base and return the figure; an arm without a base is its own."""
@@ -112,14 +115,18 @@ class VocabularyMetric(Described, frozen=True, eq=False):
         )
 
 
-def compared(title: str) -> Callable[[Callable[[Comparison], Measure]], VocabularyMetric]:
+def compared(
+    title: str, *, parts: Callable[[Comparison], Parts] | None = None
+) -> Callable[[Callable[[Comparison], Measure]], VocabularyMetric]:
     """Make a figure of a function of an arm next to its base; its docstring says what it means.
 
     Args:
         title: Column head.
+        parts: Gives the numerators and denominators by scenario of which the figure is the ratio of sums.
     """
 
     def wrap(compare: Callable[[Comparison], Measure]) -> VocabularyMetric:
-        return VocabularyMetric(compare.__name__, define(compare, title), compare)
+        told = define(compare, title, parts=parts is not None)
+        return VocabularyMetric(compare.__name__, told, compare, parts)
 
     return wrap

@@ -16,7 +16,7 @@ scenarios of the one label and all of the other is compared with what it is unde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
 from opoi.types import Measure
 
-__all__ = ["PERMUTATIONS", "Contrast", "Distance", "Far", "Slopes", "contrast", "permutation_p"]
+__all__ = ["PERMUTATIONS", "Contrast", "Distance", "Far", "Parts", "Slopes", "contrast", "permutation_p"]
 
 PERMUTATIONS = 400
 
@@ -54,6 +54,9 @@ Distance = Callable[[Floats, Floats], Slopes]
 Far = Callable[[Ints, Ints], float]
 """Something that grows with the distance of two rows of counts with the same sum."""
 
+Parts = Mapping[str, tuple[float, float]]
+"""Numerators and denominators by scenario: the ratio of their sums is the figure."""
+
 
 class Contrast(NamedTuple):
     """What came out, each with its interval.
@@ -62,11 +65,14 @@ class Contrast(NamedTuple):
         crossed: `d(base[H1], arm[H2])`.
         null: `d(base[H1], base[H2])`.
         excess: The first minus the second.
+        parts: The excess as a mean over scenarios: its value, and what it owes to each of them times their
+            number (pseudo-values; Efron 1982, chapter 6). By id, each over 1.
     """
 
     crossed: Measure
     null: Measure
     excess: Measure
+    parts: Parts
 
 
 def contrast(pairs: Pairs, distance: Distance) -> Contrast:
@@ -86,6 +92,7 @@ def contrast(pairs: Pairs, distance: Distance) -> Contrast:
         _measure(values[0], shares[0]),
         _measure(values[1], shares[1]),
         _measure(values[0] - values[1], shares[0] - shares[1]),
+        _parts(pairs.ids, values[0] - values[1], shares[0] - shares[1]),
     )
 
 
@@ -100,6 +107,11 @@ def _one(
     mine = (pairs.base.weighed(found.left) - pairs.sizes * (p @ found.left)) / sums[0]
     theirs = (other.weighed(found.right) - pairs.sizes * (q @ found.right)) / sums[1]
     return found.value, np.where(first, mine, 0.0) + np.where(second, theirs, 0.0)
+
+
+def _parts(ids: Sequence[str], value: float, shares: Floats) -> Parts:
+    each = (value + len(ids) * shares).tolist()
+    return {name: (rounded(one, 9), 1.0) for name, one in zip(ids, each, strict=True)}
 
 
 def _measure(value: float, shares: Floats) -> Measure:

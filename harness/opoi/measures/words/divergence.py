@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from opoi.intervals import Floats
-from opoi.measures.words.contrast import Slopes, contrast, permutation_p
+from opoi.measures.words.contrast import Parts, Slopes, contrast, permutation_p
 from opoi.measures.words.pairs import NOTE_FEW, Texts, paired
 from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
@@ -21,10 +21,17 @@ __all__ = ["Divergence", "excess", "js_divergence"]
 
 
 class Divergence(Struct, frozen=True):
-    """Excess of an arm over the base arm (with p), and the chance level that was taken off. Both in bits."""
+    """How far an arm is from the base arm, in bits.
+
+    Attributes:
+        excess: Beyond what chance gives, with p.
+        null: The chance level that was taken off.
+        parts: The excess by scenario, see `Contrast.parts`.
+    """
 
     excess: Measure
     null: Measure
+    parts: Parts
 
 
 def js_divergence(p: Floats, q: Floats) -> Slopes:
@@ -59,7 +66,7 @@ def excess(base: Texts, arm: Texts, stream: Stream) -> Divergence:
     pairs = paired(base, arm, stream)
     if isinstance(pairs, int):
         none = Measure(value=None, n=pairs, note=NOTE_FEW)
-        return Divergence(none, none)
+        return Divergence(none, none, {})
     found = contrast(pairs, js_divergence)
     table = _table(int(pairs.sizes.sum()))
 
@@ -69,7 +76,7 @@ def excess(base: Texts, arm: Texts, stream: Stream) -> Divergence:
 
     p = permutation_p(pairs, far, stream.at("permutation"))
     null = replace(found.null, low=max(0.0, found.null.low or 0.0))
-    return Divergence(replace(found.excess, p=p), null)
+    return Divergence(replace(found.excess, p=p), null, found.parts)
 
 
 def _table(largest: int) -> Floats:

@@ -66,6 +66,7 @@ class Pairs(Struct, frozen=True, eq=False):
     """Two arms on the same scenarios, cut to equal lengths.
 
     Attributes:
+        ids: The scenarios.
         base: The reference arm.
         arm: The other one.
         sizes: Tokens of each scenario, in either arm.
@@ -73,6 +74,7 @@ class Pairs(Struct, frozen=True, eq=False):
         rest: One row per split: whether it is in the second half (of an odd number, one is in neither).
     """
 
+    ids: tuple[str, ...]
     base: Bags
     arm: Bags
     sizes: Floats
@@ -113,6 +115,7 @@ def paired(base: Texts, arm: Texts, stream: Stream) -> Pairs | int:
     sizes = np.array(lengths, dtype=np.int64)
     halves, rest = _split(len(ids), stream.at("split"))
     return Pairs(
+        ids=tuple(ids),
         base=_bags(numbers[:half], sizes, len(types)),
         arm=_bags(numbers[half:], sizes, len(types)),
         sizes=sizes.astype(np.float64),
