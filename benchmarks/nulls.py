@@ -12,7 +12,8 @@ for each seed:
 The p of every figure has to be at most x in at most a share x of the seeds, for every x: a permutation test
 of figures with few values is on the safe side, and never on the other one. Shown are the shares at or below
 1, 5, 10, 25 and 50 %, and the smallest p, over the x, of an exact one-sided binomial test of too many. For
-the pair `seeds` the p of the divergences of words are looked at, too: one arm is the base of the other.
+the pair `seeds` the p that stand beside the divergences of words are looked at, too: one arm is the base of
+the other.
 
 A figure that differs in fewer than half of the seeds of a pair says next to nothing there; how many these are
 stands below the table.
@@ -31,12 +32,12 @@ from coverage import LEVEL, arguments, write_page
 from msgspec.structs import replace
 
 from opoi.cleaning.levels import cleaner
-from opoi.measures import RatioMetric, Seen
 from opoi.measures.figures.standard import STANDARD
 from opoi.measures.figures.vocabulary import bigram_js_excess, js_excess, mauve_lite, tool_js_excess
 from opoi.measures.paired.differences import differences
 from opoi.measures.paired.inference import holm
 from opoi.measures.paired.pairing import Paired
+from opoi.measures.run import measured
 from opoi.protocols import Cast, Strategy
 from opoi.registry import load_suite
 from opoi.rollout import rollout
@@ -93,7 +94,9 @@ PAIRS: dict[str, dict[str, Side]] = {
 }
 """Sides by arm; the name of an arm is part of the seed of its draws."""
 
-METRICS = tuple(metric for metric in STANDARD if isinstance(metric, RatioMetric))
+FIGURES = tuple(metric.name for metric in STANDARD if metric.definition.parts)
+NOTHING = (0.0, 0.0)
+OWN_P = "p beside "
 WORDS = (js_excess, bigram_js_excess, tool_js_excess, mauve_lite)
 """Figures of words with a p."""
 
@@ -121,15 +124,13 @@ def sides_of(pair: str, n: int, seed: int) -> tuple[list[Group], dict[str, list[
 
 def p_values(pair: str, n: int, seed: int) -> dict[str, float]:
     """Return p of every figure by name, 1 where the arms do not differ in it."""
-    suite = load_suite("echo")
     unsteered, made = sides_of(pair, n, seed)
-    parts: dict[str, list[tuple[float, float, float, float]]] = {metric.name: [] for metric in METRICS}
-    for base, *both in zip(unsteered, *made.values(), strict=True):
-        alone = Seen(base, suite)
-        one, two = (Seen(group, suite, alone) for group in both)
-        for metric in METRICS:
-            parts[metric.name].append((*metric.count(one), *metric.count(two)))
-    figures = {name: _paired(rows) for name, rows in parts.items()}
+    base = Arm("base", partial(iter, unsteered))
+    arms = [base, *(Arm(name, partial(iter, groups), base=base) for name, groups in made.items())]
+    rows = list(measured(arms, suite=load_suite("echo"), seed=seed, resamples=1).table.rows())
+    figures = {
+        name: _paired([[row[arm].get(name, NOTHING) for arm in made] for row in rows]) for name in FIGURES
+    }
     found = {
         name: each.p if each.p is not None and each.differing else 1.0
         for name, each in differences(figures, seed=seed, resamples=2_000).items()
@@ -138,9 +139,9 @@ def p_values(pair: str, n: int, seed: int) -> dict[str, float]:
     return found | (word_ps(made, seed) if pair == "seeds" else {})
 
 
-def _paired(rows: Sequence[tuple[float, float, float, float]]) -> Paired:
+def _paired(rows: Sequence[Sequence[tuple[float, float]]]) -> Paired:
     table = np.array(rows, dtype=np.float64)
-    return Paired(table[:, 0], table[:, 1], table[:, 2], table[:, 3])
+    return Paired(table[:, 0, 0], table[:, 0, 1], table[:, 1, 0], table[:, 1, 1])
 
 
 def word_ps(made: Mapping[str, list[Group]], seed: int) -> dict[str, float]:
@@ -148,7 +149,7 @@ def word_ps(made: Mapping[str, list[Group]], seed: int) -> dict[str, float]:
     (first, groups), (second, others) = made.items()
     arm = Arm(second, partial(iter, others), base=Arm(first, partial(iter, groups)))
     measures = {metric.name: metric(arm, seed=seed, resamples=1) for metric in WORDS}
-    return {name: measure.p for name, measure in measures.items() if measure.p is not None}
+    return {OWN_P + name: measure.p for name, measure in measures.items() if measure.p is not None}
 
 
 class Null(NamedTuple):
@@ -177,7 +178,7 @@ def nulls(seeds: int, n: int, jobs: int = 1, pairs: tuple[str, ...] = tuple(PAIR
         for pair in pairs:
             runs = list(pool.map(partial(p_values, pair, n), range(seeds), chunksize=5))
             left_out[pair] = []
-            for name in (metric.name for metric in (*METRICS, *WORDS)):
+            for name in (*FIGURES, *(OWN_P + metric.name for metric in WORDS)):
                 found = [run[name] for run in runs if name in run]
                 if sum(p < 1 for p in found) >= seeds / 2:
                     tallies.append(_null(pair, name, found))

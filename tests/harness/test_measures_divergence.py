@@ -160,7 +160,7 @@ def test_shares_of_scenarios_are_those_of_a_numerical_derivative():
 
 
 def test_the_parts_of_scenarios_are_what_the_value_is_without_each_of_them():
-    """The jackknife: the same where each type is seen often; and the mean of the parts is the value itself."""
+    """The jackknife is the same where each type is seen often; the mean of the parts is the value itself."""
     often = {"scenarios": 80, "tokens": 100, "types": 30}
     base, other = corpus("a", **often), blend("b", 0.3, other=20, **often)
     pairs = paired(base, other, Stream(3, "t"))
