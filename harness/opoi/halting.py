@@ -85,32 +85,30 @@ def first_interrupt(act: Callable[[], None]) -> Iterator[None]:
         yield
         return
     told: SimpleQueue[bool] = SimpleQueue()  # the one thing that a handler may safely use
+    asked: list[int] = []
 
-    def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - what a signal handler gets
-        handle(signal.default_int_handler)
+    def hear(number: int, frame: FrameType | None) -> None:
+        if asked:
+            signal.default_int_handler(number, frame)
+        asked.append(number)
         told.put(True)
-
-    def handle(handler: Callable[[int, FrameType | None], None]) -> None:
-        for sign in mine:
-            signal.signal(sign, handler)
-
-    heard: list[bool] = []
 
     def listen() -> None:
         if told.get():
-            heard.append(True)
             act()
 
     listener = threading.Thread(target=listen, name="opoi-interrupt", daemon=True)
     listener.start()
-    handle(hear)
+    for sign in mine:
+        signal.signal(sign, hear)
     try:
         yield
     finally:
-        handle(signal.default_int_handler)
         told.put(False)
+        for sign in mine:
+            signal.signal(sign, signal.default_int_handler)
         listener.join()
-    if heard:
+    if asked:
         raise KeyboardInterrupt
 
 

@@ -200,7 +200,7 @@ def work(index):
     return Result((b"x",))
 
 
-moments, stopped = random.Random(0), 0
+moments, stopped, done = random.Random(0), 0, 0
 faulthandler.dump_traceback_later(60, exit=True)
 for _ in range(300):
     kept = Kept()
@@ -209,7 +209,8 @@ for _ in range(300):
         work_through(endless(), work, kept, concurrency=6, seen=lambda _: None)
     except KeyboardInterrupt:
         stopped += 1
-assert kept
+    done += len(kept)
+assert done
 print(f"stopped {stopped} times")
 """
 

@@ -75,7 +75,7 @@ def results(names=("base", "opoi")):
     ]
     arms.append(ArmResult(name="null", kind="policy", attempted=9, kept=9, drops={}, measures=missing))
     return Results(
-        schema="opoi.measures/2",
+        schema="opoi.measures/3",
         suite="t",
         scenarios=60,
         common=58,

@@ -10,7 +10,7 @@ from opoi.types import Measure, Value
 
 __all__ = ["SCHEMA", "ArmResult", "Definition", "Results"]
 
-SCHEMA: Final = "opoi.measures/2"
+SCHEMA: Final = "opoi.measures/3"
 """Version of the shape of `Results`."""
 
 
@@ -49,7 +49,7 @@ class Results(Value, frozen=True, kw_only=True):
         confidence: What models give to the texts, None where none was asked.
     """
 
-    schema: Literal["opoi.measures/2"]
+    schema: Literal["opoi.measures/3"]
     suite: str
     scenarios: int
     common: int
