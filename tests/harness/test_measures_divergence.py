@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import binomtest, kstest
 from scipy.stats import t as student
@@ -14,7 +13,7 @@ from scipy.stats import t as student
 from opoi.measures.paired.differences import differences
 from opoi.measures.paired.pairing import Paired
 from opoi.measures.words.contrast import PERMUTATIONS, contrast, permutation_p
-from opoi.measures.words.divergence import excess, js_divergence
+from opoi.measures.words.divergence import excess, js_divergence, js_swing
 from opoi.measures.words.novelty import novelty
 from opoi.measures.words.pairs import SPLITS, paired
 from opoi.measures.words.views import flat, units
@@ -159,12 +158,11 @@ def test_shares_of_scenarios_are_those_of_a_numerical_derivative():
     assert found.excess.high - found.excess.value == pytest.approx(error, rel=1e-3)
 
 
-def test_the_parts_of_scenarios_are_what_the_value_is_without_each_of_them():
-    """The jackknife is the same where each type is seen often; the mean of the parts is the value itself."""
-    often = {"scenarios": 80, "tokens": 100, "types": 30}
-    base, other = corpus("a", **often), blend("b", 0.3, other=20, **often)
+def test_the_parts_of_scenarios_are_what_the_value_is_with_each_twice_and_without():
+    """By brute force, and most words stand in few scenarios; the mean of the parts is the value itself."""
+    base, other = corpus("a", scenarios=80), blend("b", 0.3, scenarios=80)
     pairs = paired(base, other, Stream(3, "t"))
-    found = contrast(pairs, js_divergence)
+    found = contrast(pairs, js_divergence, js_swing)
     parts = np.array([above for above, _ in found.parts.values()])
     assert [*found.parts] == sorted(base)
     assert {below for _, below in found.parts.values()} == {1.0}
@@ -172,13 +170,22 @@ def test_the_parts_of_scenarios_are_what_the_value_is_without_each_of_them():
     error = parts.std(ddof=1) / np.sqrt(80) * student.ppf(0.975, 79)
     assert found.excess.high - found.excess.value == pytest.approx(error, rel=1e-6)
 
-    def without(index):
-        flags = np.arange(80) != index
-        left = structs.replace(pairs, halves=pairs.halves & flags, rest=pairs.rest & flags)
-        return contrast(left, js_divergence).excess.value
+    bags = [np.array([np.bincount(text, minlength=800) for text in each.values()]) for each in (base, other)]
 
-    jackknife = np.array([80 * found.excess.value - 79 * without(index) for index in range(80)])
-    assert np.corrcoef(parts, jackknife)[0, 1] > 0.99
+    def estimate(weight):
+        total = 0.0
+        for first, second in zip(pairs.halves, pairs.rest, strict=True):
+            left, right, null = (
+                normal((weight * half) @ bag)
+                for bag, half in zip((*bags, bags[0]), (first, second, second), strict=True)
+            )
+            total += jensenshannon(left, right, base=2) ** 2 - jensenshannon(left, null, base=2) ** 2
+        return total / len(pairs.halves)
+
+    one = np.eye(80)
+    swings = np.array([estimate(1 + one[i]) - estimate(1 - one[i]) for i in range(80)]) / 2
+    assert np.corrcoef(parts, swings)[0, 1] > 0.999
+    assert (parts - parts.mean()).std() == pytest.approx(80 * swings.std(), rel=0.02)
 
 
 def mixed(label, share, scenarios=60, tokens=40):
@@ -197,7 +204,7 @@ def compared_by_parts(trial, share, other_share):
     """Compare two arms with the same base, as `opoi compare` does."""
     base = mixed(f"base{trial}", 0.0)
     parts = [
-        contrast(paired(base, arm, Stream(trial, "v")), js_divergence).parts
+        contrast(paired(base, arm, Stream(trial, "v")), js_divergence, js_swing).parts
         for arm in (mixed(f"a{trial}", share), mixed(f"b{trial}", other_share))
     ]
     columns = [np.array([one[name] for name in sorted(base)]).T for one in parts]

@@ -5,9 +5,11 @@ The scenarios are split at random into halves H1 and H2. A distance d of two dis
 over the splits. A scenario never stands on both sides, so that what all texts about one scenario share cannot
 make them look alike.
 
-Intervals are linear: each scenario's share in the estimate is its counts times the derivative of d (the
-infinitesimal jackknife; Efron 1982, chapter 6), and the interval is Student's. Resampling scenarios would
-make all distances larger, and takes a hundred times as long.
+Intervals are linear: each scenario has a share in the estimate, and the interval is Student's. The share is
+half of what the estimate changes by between counting the scenario twice and leaving it out. Its derivative
+(the infinitesimal jackknife; Efron 1982, chapter 6) would be too small for words that one scenario alone
+has, and leaving out alone (the jackknife) too large. A distance without sharp bends takes the derivative.
+Resampling scenarios would make all distances larger, and takes a hundred times as long.
 
 The p is of a permutation test: in each scenario the labels of the two arms are swapped or not, and d of all
 scenarios of the one label and all of the other is compared with what it is under the true labels.
@@ -27,7 +29,17 @@ from opoi.measures.words.views import Ints
 from opoi.seeds import Stream
 from opoi.types import Measure
 
-__all__ = ["PERMUTATIONS", "Contrast", "Distance", "Far", "Parts", "Slopes", "contrast", "permutation_p"]
+__all__ = [
+    "PERMUTATIONS",
+    "Contrast",
+    "Distance",
+    "Far",
+    "Parts",
+    "Slopes",
+    "Swing",
+    "contrast",
+    "permutation_p",
+]
 
 PERMUTATIONS = 400
 
@@ -50,6 +62,9 @@ class Slopes(NamedTuple):
 
 Distance = Callable[[Floats, Floats], Slopes]
 """Of two distributions over the same types."""
+
+Swing = Callable[[Floats, Floats, Floats], Floats]
+"""Of shares of types on one side, on the other, and parts of the first: half the change from none to two."""
 
 Far = Callable[[Ints, Ints], float]
 """Something that grows with the distance of two rows of counts with the same sum."""
@@ -75,19 +90,22 @@ class Contrast(NamedTuple):
     parts: Parts
 
 
-def contrast(pairs: Pairs, distance: Distance) -> Contrast:
+def contrast(pairs: Pairs, distance: Distance, swing: Swing | None = None) -> Contrast:
     """Compare two arms; without p.
 
     Args:
         pairs: The arms.
         distance: The distance.
+        swing: Half of what it changes by between counting a part twice and not at all; None takes the
+            derivative for it.
     """
     values, shares = np.zeros(2), np.zeros((2, pairs.count))
     for first, second in zip(pairs.halves, pairs.rest, strict=True):
         for row, other in enumerate((pairs.arm, pairs.base)):
-            value, share = _one(pairs, other, first, second, distance)
+            value, share = _one(pairs, other, (first, second), distance, swing)
             values[row] += value / len(pairs.halves)
             shares[row] += share / len(pairs.halves)
+    shares -= shares.mean(axis=1, keepdims=True)
     return Contrast(
         _measure(values[0], shares[0]),
         _measure(values[1], shares[1]),
@@ -97,16 +115,45 @@ def contrast(pairs: Pairs, distance: Distance) -> Contrast:
 
 
 def _one(
-    pairs: Pairs, other: Bags, first: np.ndarray, second: np.ndarray, distance: Distance
+    pairs: Pairs,
+    other: Bags,
+    halves: tuple[np.ndarray, np.ndarray],
+    distance: Distance,
+    swing: Swing | None,
 ) -> tuple[float, Floats]:
     """Return the distance of the base on one half from an arm on the other, and each scenario's share."""
+    first, second = halves
     left, right = pairs.base.total(first), other.total(second)
-    sums = left.sum(), right.sum()
-    p, q = left / sums[0], right / sums[1]
+    p, q = left / left.sum(), right / right.sum()
     found = distance(p, q)
-    mine = (pairs.base.weighed(found.left) - pairs.sizes * (p @ found.left)) / sums[0]
-    theirs = (other.weighed(found.right) - pairs.sizes * (q @ found.right)) / sums[1]
+    mine = _shares(pairs.base, first, (p, q, found.left), pairs.sizes / left.sum(), swing)
+    theirs = _shares(other, second, (q, p, found.right), pairs.sizes / right.sum(), swing)
     return found.value, np.where(first, mine, 0.0) + np.where(second, theirs, 0.0)
+
+
+def _shares(
+    bags: Bags,
+    chosen: np.ndarray,
+    types: tuple[Floats, Floats, Floats],
+    sizes: Floats,
+    swing: Swing | None,
+) -> Floats:
+    """Return the shares of the chosen scenarios of one side in a distance.
+
+    Args:
+        bags: The side.
+        chosen: One flag per scenario; for others what is returned means nothing.
+        types: Shares of the types on this side and on the other, and the derivative by the first.
+        sizes: Tokens of each scenario, as a share of those of the side.
+        swing: As for `contrast`.
+    """
+    own, across, slope = types
+    held = chosen[bags.scenario]
+    scenario, kind = bags.scenario[held], bags.type[held]
+    part = bags.count[held] / bags.count[held].sum()
+    each = part * slope[kind] if swing is None else swing(own[kind], across[kind], part)
+    # shares of types add up to 1: as a scenario counts more, all types count less
+    return np.bincount(scenario, each, len(sizes)) - sizes * float(own @ slope)
 
 
 def _parts(ids: Sequence[str], value: float, shares: Floats) -> Parts:
