@@ -3,7 +3,7 @@
 The order in which items finish does not matter: the log puts them in order when it is sealed. On Ctrl-C no
 new item is started. Those under way are finished and written where the model is in this process; where an
 endpoint is asked, the calls under way are finished (the journal of calls keeps them) and their items are left
-for the next sitting. Then the interrupt goes on to the caller.
+for the next sitting. Then the interrupt goes on to the caller. A second Ctrl-C waits for nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from opoi.errors import EndpointError, OpoiError, PluginError
-from opoi.halting import Halt, HaltedError, first_interrupt
+from opoi.halting import Halt, HaltedError, interrupts
 from opoi.store import Log
 
 __all__ = ["Result", "work_through"]
@@ -101,6 +101,7 @@ def work_through(
         PluginError: `work` raised something that is not an `OpoiError`.
     """
     breaker = _Breaker(max(10, 2 * concurrency), worked=len(log) > 0, probe=probe)
+    halted = Halt() if halt is None else halt
     order: list[bytes] = []
 
     def todo() -> Iterator[tuple[bytes, T]]:
@@ -108,6 +109,7 @@ def work_through(
             order.append(key)
             if key in log:
                 seen(None)
+                halted.check()
             else:
                 yield key, item
 
@@ -122,64 +124,80 @@ def work_through(
         for key, item in todo():
             keep(key, _guarded(work, item))
     else:
-        _in_threads(todo(), work, keep, concurrency, say, Halt() if halt is None else halt)
+        _Threads(keep, concurrency, say, halted).run(todo(), work)
     return order
 
 
-def _in_threads(  # noqa: PLR0917 - all of them are of the caller
-    todo: Iterator[tuple[bytes, T]],
-    work: Callable[[T], Result],
-    keep: Callable[[bytes, Result], None],
-    concurrency: int,
-    say: Callable[[str], None],
-    halt: Halt,
-) -> None:
-    under_way: dict[Future[Result], bytes] = {}
-    finished: SimpleQueue[Future[Result] | None] = SimpleQueue()  # None: somebody wants to stop
+class _Threads:
+    """Items under way in threads, and wishes to stop."""
 
-    def stop() -> None:
-        halt.set()
-        finished.put(None)
+    def __init__(
+        self, keep: Callable[[bytes, Result], None], concurrency: int, say: Callable[[str], None], halt: Halt
+    ) -> None:
+        self._keep = keep
+        self._most = 2 * concurrency
+        self._say = say
+        self._halt = halt
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="opoi")
+        self._under_way: dict[Future[Result], bytes] = {}
+        self._finished: SimpleQueue[Future[Result] | None] = SimpleQueue()  # None: there was a wish
+        self._wishes: list[None] = []
 
-    def collect() -> None:
+    def run(self, todo: Iterator[tuple[bytes, T]], work: Callable[[T], Result]) -> None:
+        """Work through all items."""
+        with interrupts(self._stop):
+            try:
+                for key, item in todo:
+                    self._halt.check()
+                    future = self._pool.submit(_guarded, work, item)
+                    self._under_way[future] = key
+                    future.add_done_callback(self._finished.put)
+                    if len(self._under_way) >= self._most:
+                        self._collect()
+                while self._under_way:
+                    self._collect()
+            except BaseException as error:
+                self._end(error)
+                if isinstance(error, HaltedError):
+                    raise self._halt.reason or KeyboardInterrupt from None
+                raise
+            finally:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _stop(self) -> None:
+        """Note a wish to stop: after the first, what is under way is finished; the second leaves at once."""
+        self._wishes.append(None)
+        self._halt.set()
+        self._finished.put(None)
+
+    def _collect(self) -> None:
         """Wait for an item and keep what became of it."""
-        future = finished.get()
+        future = self._finished.get()
         if future is None:
-            raise KeyboardInterrupt
-        key = under_way.pop(future)
-        keep(key, future.result())
+            self._halt.check()
+        else:
+            self._keep(self._under_way.pop(future), future.result())
 
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="opoi")
-    try:
-        with first_interrupt(stop):
-            for key, item in todo:
-                future = pool.submit(_guarded, work, item)
-                under_way[future] = key
-                future.add_done_callback(finished.put)
-                if len(under_way) >= 2 * concurrency:
-                    collect()
-            while under_way:
-                collect()
-    except BaseException as error:
-        halt.set(error if isinstance(error, OpoiError) else None)
-        for future in [future for future in under_way if future.cancel()]:
-            under_way.pop(future)
-        wished = isinstance(error, KeyboardInterrupt | HaltedError) and halt.reason is None
-        if wished and under_way:
-            say(f"finishing what is under way for {len(under_way)} items; Ctrl-C again stops at once")
-        while under_way:
-            last = finished.get()  # a second Ctrl-C leaves from here
-            if last is None or last not in under_way:
+    def _end(self, error: BaseException) -> None:
+        """Let nothing new begin; wait for what is under way and keep it."""
+        self._halt.set(error if isinstance(error, OpoiError) else None)
+        for future in [future for future in self._under_way if future.cancel()]:
+            self._under_way.pop(future)
+        wished = isinstance(error, KeyboardInterrupt | HaltedError) and self._halt.reason is None
+        if wished and self._under_way:
+            with suppress(OSError):  # nobody may be there to read it
+                count = len(self._under_way)
+                self._say(f"finishing what is under way for {count} items; Ctrl-C again stops at once")
+        while self._under_way:
+            last = self._finished.get()
+            if len(self._wishes) > 1:
+                raise KeyboardInterrupt
+            if last is None or last not in self._under_way:
                 continue
-            key = under_way.pop(last)
+            key = self._under_way.pop(last)
             if last.exception() is None:
                 with suppress(EndpointError):  # the breaker again; one error is on its way already
-                    keep(key, last.result())
-        if isinstance(error, HaltedError):
-            raise halt.reason or KeyboardInterrupt from None
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+                    self._keep(key, last.result())
 
 
 def _guarded(work: Callable[[T], Result], item: T) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -11,7 +12,7 @@ from types import FrameType
 
 from opoi.errors import OpoiError
 
-__all__ = ["Halt", "HaltedError", "first_interrupt"]
+__all__ = ["Halt", "HaltedError", "interrupts"]
 
 
 class HaltedError(OpoiError):
@@ -64,18 +65,18 @@ class Halt:
 
 
 @contextmanager
-def first_interrupt(act: Callable[[], None]) -> Iterator[None]:
-    """Hand the first Ctrl-C or SIGTERM to `act` instead of raising it; the second raises as ever.
+def interrupts(act: Callable[[], None]) -> Iterator[None]:
+    """Hand Ctrl-C and SIGTERM to `act` instead of raising them; the third raises as ever.
 
     `KeyboardInterrupt` can come between any two instructions of the main thread, also between taking a lock
     and the block that gives it back: threads that need the lock (each future has one) then wait for ever.
     Where the main thread waits for others, a signal must not raise.
 
-    Nothing changes outside the main thread, and for a signal that somebody else handles (as in
-    `asyncio.Runner`).
+    Signals within a tenth of a second are one: a terminal and a wrapper may both send theirs. Nothing changes
+    outside the main thread, and for a signal that somebody else handles (as in `asyncio.Runner`).
 
     Args:
-        act: Called once, in a thread of its own.
+        act: Called for the first and for the second signal, in a thread of its own.
 
     Raises:
         KeyboardInterrupt: At the end of the block, if a signal came and nothing else was raised.
@@ -85,31 +86,35 @@ def first_interrupt(act: Callable[[], None]) -> Iterator[None]:
         yield
         return
     told: SimpleQueue[bool] = SimpleQueue()  # the one thing that a handler may safely use
-    asked: list[int] = []
+    heard: list[float] = []
 
     def hear(number: int, frame: FrameType | None) -> None:
-        if asked:
+        now = time.monotonic()
+        if heard and now - heard[-1] < _TOGETHER:
+            return
+        heard.append(now)
+        if len(heard) > 2:
             signal.default_int_handler(number, frame)
-        asked.append(number)
         told.put(True)
 
     def listen() -> None:
-        if told.get():
+        while told.get():
             act()
 
-    listener = threading.Thread(target=listen, name="opoi-interrupt", daemon=True)
+    listener = threading.Thread(target=listen, name="opoi-interrupts", daemon=True)
     listener.start()
-    for sign in mine:
-        signal.signal(sign, hear)
     try:
+        for sign in mine:
+            signal.signal(sign, hear)
         yield
     finally:
         told.put(False)
         for sign in mine:
             signal.signal(sign, signal.default_int_handler)
         listener.join()
-    if asked:
+    if heard:
         raise KeyboardInterrupt
 
 
 _SIGNS = (signal.SIGINT, signal.SIGTERM)
+_TOGETHER = 0.1

@@ -174,11 +174,24 @@ import random
 import signal
 import time
 
+import opoi.halting
 from opoi.executor import Result, work_through
-from opoi.halting import Halt
+
+opoi.halting._TOGETHER = 0.0
+shots = []
+
+
+def shoot(number, frame):
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler and shots:  # once the threads are there
+        shots.pop()
+        handler(signal.SIGINT, frame)
+    if not shots:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGALRM, lambda number, frame: signal.getsignal(signal.SIGINT)(signal.SIGINT, frame))
+signal.signal(signal.SIGALRM, shoot)
 
 
 class Kept(dict):
@@ -202,17 +215,51 @@ def work(index):
 
 moments, stopped, done = random.Random(0), 0, 0
 faulthandler.dump_traceback_later(60, exit=True)
-for _ in range(300):
+for round in range(300):
     kept = Kept()
     try:
-        signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.001, 0.01))
+        shots[:] = [1] * (1 + round % 2)
+        between = moments.choice([0.0001, 0.0003, 0.001])
+        signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.001, 0.01), between)
         work_through(endless(), work, kept, concurrency=6, seen=lambda _: None)
     except KeyboardInterrupt:
+        shots.clear()
         stopped += 1
     done += len(kept)
 assert done
 print(f"stopped {stopped} times")
 """
+
+
+def test_an_interrupt_is_heard_while_what_is_there_already_is_passed_over(
+    tmp_path: Path, interrupts: Callable[[float], None]
+) -> None:
+    def slowly() -> Iterator[tuple[bytes, int]]:
+        for key, index in items(400):
+            time.sleep(0.01)
+            yield key, index
+
+    with Log(tmp_path / "a.jsonl") as log:
+        for key, index in items(400):
+            log.append(key, (b"%d" % index,), failed=False)
+        interrupts(0.1)
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            work_through(slowly(), record, log, concurrency=4, seen=lambda _: None)
+        assert time.monotonic() - begun < 2
+
+
+def test_signals_that_come_together_are_one(tmp_path: Path, interrupts: Callable[[float], None]) -> None:
+    def work(index: int) -> Result:
+        time.sleep(0.4)
+        return record(index)
+
+    interrupts(0.1)
+    interrupts(0.12)
+    with Log(tmp_path / "a.jsonl") as log:
+        with pytest.raises(KeyboardInterrupt):
+            work_through(items(50), work, log, concurrency=2, seen=lambda _: None)
+        assert len(log) == 2
 
 
 def test_items_that_were_not_asked_about_do_not_stop_it(tmp_path: Path) -> None:
