@@ -92,7 +92,8 @@ def test_sides_of_the_pair_corrector_are_written_by_two_models() -> None:
 def test_words_of_arms_that_differ_in_draws_alone_have_a_p() -> None:
     _, made = nulls.sides_of("seeds", 60, 1)
     found = nulls.word_ps(made, 1)
-    assert found.keys() == {"js_excess", "bigram_js_excess", "tool_js_excess", "mauve_lite"}
+    names = ("js_excess", "bigram_js_excess", "tool_js_excess", "mauve_lite")
+    assert found.keys() == {f"p beside {name}" for name in names}
     assert all(0 < p <= 1 for p in found.values())
     assert min(found.values()) > 0.001
 

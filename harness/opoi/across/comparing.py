@@ -37,10 +37,17 @@ _LOST = "regret_observable"
 
 _COMMON = "accuracy_observable_common"
 
+_OF_ALL_TEXTS = ("js_excess", "bigram_js_excess", "tool_js_excess", "oov_rate")
+"""Figures whose size depends on how much text the arm and its base arm have."""
+
 _SCORED = "forced_"
 """How figures begin that are log-probabilities of the first scorer."""
 
 OTHER_SCENARIOS = "each run has it on scenarios of its own: those of which all its arms kept a trace"
+
+OTHER_TEXTS = (
+    "its size depends on how many scenarios and traces the base arm of each run has; here they differ"
+)
 
 NOT_PAIRED = "no ratio of sums or mean over scenarios: they have no parts of their own in it to be paired"
 
@@ -253,6 +260,8 @@ def _why_apart_in(a: _Arm, b: _Arm, name: str) -> str:
         return ""
     if name == _COMMON:
         return OTHER_SCENARIOS
+    if name in _OF_ALL_TEXTS and a.run.base_size != b.run.base_size:
+        return OTHER_TEXTS
     if name.startswith(_SCORED) and a.run.scorer != b.run.scorer:
         return f"other scorers: {a.run.scorer or 'unknown'} for A, {b.run.scorer or 'unknown'} for B"
     return ""

@@ -164,6 +164,11 @@ class MeasuredRun:
         """Names of the arms that have traces, the unsteered one first."""
         return [arm.name for arm in self.results.arms if arm.kind == "data"]
 
+    @property
+    def base_size(self) -> tuple[int, int]:
+        """Scenarios of the run, and traces that its unsteered arm tried to make."""
+        return self.results.scenarios, next(arm.attempted for arm in self.results.arms)
+
     def arm(self, name: str) -> ArmResult:
         """Return the figures of an arm.
 

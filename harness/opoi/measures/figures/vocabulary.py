@@ -52,7 +52,7 @@ def js_excess(pair: Comparison) -> Measure:
     Range: about 0 to 1; 0 for the base arm
     Source: methods specification 5.7, V1 (Jensen-Shannon divergence; Lin 1991)
     Needs: T0
-    Not for: facts: numbers are masked; arms on other scenarios than the base
+    Not for: facts: numbers are masked; runs with other numbers of scenarios or repetitions
     """
     return pair.divergence.excess
 
@@ -144,7 +144,7 @@ def oov_rate(pair: Comparison) -> Measure:
     Range: 0 to 1
     Source: methods specification 5.7, V2 (tokens)
     Needs: T0
-    Not for: few base traces: they know few words
+    Not for: few base traces: they know few words; runs with other numbers of scenarios or repetitions
     """
     counts = pair.arm.aligned(sorted(pair.arm.ids))
     return ratio_measure(counts[:, 2], counts[:, 3], None, unit="share", note=pair.arm.note)
