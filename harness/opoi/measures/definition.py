@@ -19,7 +19,7 @@ class Definition(Value, frozen=True, kw_only=True):
         source: Where the definition comes from.
         needs: What it asks of the model's endpoint.
         avoid: When not to use it.
-        parts: It is a ratio of two sums over scenarios (a divergence: the mean of what it owes to each):
+        parts: It is a ratio of two sums over scenarios (a JS excess: the mean of what it owes to each):
             numerator and denominator of each stand in `units.jsonl`.
     """
 

@@ -1,8 +1,7 @@
-"""The figures of single scenarios: what every ratio of sums is a ratio of, and every divergence the mean of.
+"""The figures of single scenarios: what ratios of sums are made of, and the JS excess is the mean of.
 
-One line each in `units.jsonl`.
-
-Runs can be compared with it, and every interval be worked out again elsewhere, without the traces.
+One line each in `units.jsonl`. Runs can be compared with it, and these figures be worked out again elsewhere,
+without the traces.
 """
 
 from __future__ import annotations
