@@ -415,6 +415,7 @@ def test_an_error_in_a_stream_counts_as_the_status_that_it_names(
     assert route.call_count == 1
 
 
+@pytest.mark.usefixtures("nothing_to_collect")
 @pytest.mark.parametrize("levels", [600, 900, 3000])
 def test_a_stream_that_is_nested_too_deeply_is_a_fault(
     levels: int, server: respx.MockRouter, make: Callable[..., EndpointModel]

@@ -579,6 +579,7 @@ BELOW = b"[" * 900 + b"1" + b"]" * 900
 """So deep that it can be read, and not written again from a deep stack."""
 
 
+@pytest.mark.usefixtures("nothing_to_collect")
 @pytest.mark.parametrize("value", [DEEP, BELOW, DEEP.replace(b"[", b'{"x":').replace(b"]", b"}")])
 @pytest.mark.parametrize(
     ("key", "labels"),
