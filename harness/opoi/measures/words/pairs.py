@@ -53,10 +53,6 @@ class Bags(Struct, frozen=True, eq=False):
         """Return how many of the chosen scenarios hold each type."""
         return _sums(self.type, chosen[self.scenario].astype(np.float64), self.shape[1])
 
-    def weighed(self, worth: Floats) -> Floats:
-        """Return the sum over the tokens of each scenario of what their types are worth."""
-        return _sums(self.scenario, self.count * worth[self.type], self.shape[0])
-
     def listed(self, worth: Floats) -> Floats:
         """Return the sum over the types that each scenario holds of what these are worth."""
         return _sums(self.scenario, worth[self.type], self.shape[0])
